@@ -1,0 +1,1 @@
+"""The only place with @flow and @task, and the command line."""

@@ -1,0 +1,113 @@
+"""The figures a stage of the plan may set, one class per trainer, checked when the plan is read."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nightshift.states import NightError
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepareSettings(Settings):
+    """`models.prepare`."""
+
+    free_disk_gb: float = 2.0
+
+
+class FusionSettings(Settings):
+    """`models.train_fusion`: the mission's figures are the defaults."""
+
+    epochs: int = 20
+    evaluate_every: int = 2
+    learning_rate: float = 1e-4
+    margin: float = 0.1
+    heads: int = 8
+    width: int = 512
+    hidden: int = 256
+    queries_per_batch: int = 8
+    vision_encoder: str = "openai/clip-vit-base-patch32"
+    text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class EvaluateSettings(Settings):
+    """`models.evaluate_fusion`."""
+
+    permutations: int = 3
+    worst: int = 10
+
+
+class RankerSettings(Settings):
+    """`models.train_ranker`."""
+
+    rounds: int = 300
+    folds: int = 5
+
+
+class TuneSettings(Settings):
+    """`models.tune_ranker`."""
+
+    trials: int = 200
+    rounds: int = 600
+
+
+class CandidateSettings(Settings):
+    """`models.train_candidates`."""
+
+    width: int = 256
+    epochs: int = 4
+    learning_rate: float = 0.05
+    batch: int = 256
+
+
+class PoolSettings(Settings):
+    """`models.measure_pool`."""
+
+    pools: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    recall_target: float = 0.95
+    queries: int = 200
+
+
+SETTINGS_OF: dict[str, type[Settings]] = {
+    "models.prepare": PrepareSettings,
+    "models.train_fusion": FusionSettings,
+    "models.evaluate_fusion": EvaluateSettings,
+    "models.train_ranker": RankerSettings,
+    "models.tune_ranker": TuneSettings,
+    "models.train_candidates": CandidateSettings,
+    "models.measure_pool": PoolSettings,
+}
+"""Module of a trainer -> the settings it takes."""
+
+
+def check_settings(module: str, values: dict[str, Any]) -> str | None:
+    """Return what is wrong with these settings for this trainer, or None; foreign trainers take anything."""
+    if module not in SETTINGS_OF:
+        return None
+    try:
+        SETTINGS_OF[module].model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return None
+
+
+def read_settings(kind: type[S], path: Path | None) -> S:
+    """Return the settings in this JSON file, or the defaults where there is none.
+
+    Raises NightError with the key that does not fit.
+    """
+    if path is None:
+        return kind()
+    try:
+        return kind.model_validate(json.loads(path.read_text()))
+    except (ValidationError, ValueError) as error:
+        raise NightError(f"{path}: {error}") from error

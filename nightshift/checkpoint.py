@@ -1,0 +1,112 @@
+"""Checkpoints that are whole or not there: written aside, synced, renamed, verified by hash; never pickled."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+STATE = "state.json"
+STEP_FOLDER = re.compile(r"step-(\d{6,})")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a small file so that a reader sees the old text or the new one, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside.write_text(text)
+    _sync(aside)
+    os.replace(aside, path)
+
+
+def write_checkpoint(
+    checkpoints: Path, step: int, write: Callable[[Path], None], state: dict[str, object], nonce: str
+) -> Path:
+    """Return the folder `step-NNNNNN` that now holds what `write` put there, `state.json` and a manifest.
+
+    `write` receives the folder being filled. An existing checkpoint of the same step is replaced.
+    """
+    aside = checkpoints / f".step-{step:06d}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    write(aside)
+    (aside / STATE).write_text(json.dumps({**state, "step": step, "nonce": nonce}, allow_nan=False))
+    files = sorted(path for path in aside.rglob("*") if path.is_file())
+    manifest = {
+        "step": step,
+        "nonce": nonce,
+        "files": {
+            str(path.relative_to(aside)): {"size": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in files
+        },
+    }
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for path in [*files, aside / MANIFEST, aside]:
+        _sync(path)
+    final = checkpoints / f"step-{step:06d}"
+    if final.exists():
+        shutil.rmtree(final)
+    os.rename(aside, final)
+    _sync(checkpoints)
+    return final
+
+
+def damage(checkpoint: Path) -> str | None:
+    """Return why this checkpoint must not be loaded, or None where it is whole."""
+    try:
+        manifest = json.loads((checkpoint / MANIFEST).read_text())
+        files = manifest["files"]
+        for name, expected in files.items():
+            path = checkpoint / name
+            if path.stat().st_size != expected["size"] or sha256_of(path) != expected["sha256"]:
+                return f"{name} is not what the manifest says"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"no readable manifest or file: {error}"
+    return None if STATE in files else f"{STATE} is missing"
+
+
+def whole_checkpoints(checkpoints: Path) -> list[Path]:
+    """Return the whole checkpoints of this folder, oldest first."""
+    if not checkpoints.is_dir():
+        return []
+    named = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
+    named.sort(key=lambda path: int(path.name.split("-")[1]))
+    return [path for path in named if damage(path) is None]
+
+
+def newest_whole(checkpoints: Path) -> Path | None:
+    """Return the newest whole checkpoint, passing over torn ones, or None."""
+    if not checkpoints.is_dir():
+        return None
+    named = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
+    for path in sorted(named, key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        if damage(path) is None:
+            return path
+    return None
+
+
+def read_state(checkpoint: Path) -> dict[str, object]:
+    """Return the `state.json` of a checkpoint."""
+    state: dict[str, object] = json.loads((checkpoint / STATE).read_text())
+    return state
+
+
+def manifest_sha256(checkpoint: Path) -> str:
+    """Return the hash that names a whole checkpoint: that of its manifest, which holds all the others."""
+    return sha256_of(checkpoint / MANIFEST)

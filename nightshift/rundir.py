@@ -1,0 +1,164 @@
+"""Every path name of a run; nobody else joins strings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StageDir:
+    """One stage's folder: what its trainer reads and writes (`NIGHT_RUN_DIR`)."""
+
+    path: Path
+
+    @property
+    def events(self) -> Path:
+        """One JSON line per event; the trainer writes it."""
+        return self.path / "events.jsonl"
+
+    @property
+    def output(self) -> Path:
+        """stdout and stderr of every attempt."""
+        return self.path / "output.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folders `step-NNNNNN`; the trainer writes them."""
+        return self.path / "checkpoints"
+
+    @property
+    def inputs(self) -> Path:
+        """`NIGHT_INPUTS`: name -> path; the nightwatch writes it."""
+        return self.path / "inputs.json"
+
+    @property
+    def settings(self) -> Path:
+        """The stage's settings from the plan, named by the inputs file; the nightwatch writes it."""
+        return self.path / "settings.json"
+
+    @property
+    def control(self) -> Path:
+        """`NIGHT_CONTROL`: deadline, learning-rate factor, stop; the nightwatch writes it."""
+        return self.path / "control.json"
+
+    @property
+    def exit(self) -> Path:
+        """How the stage ended; the nightwatch writes it."""
+        return self.path / "exit.json"
+
+    @property
+    def out(self) -> Path:
+        """Results beside checkpoints (tables, curves); the trainer writes them."""
+        return self.path / "out"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One night's folder, `runs/<date>/<night>/`."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, home: Path, date: str, night: str) -> "RunDir":
+        """Return a new folder for this night; a repeat of the same date gets `-2`, `-3`, ..."""
+        for number in range(1, 10_000):
+            path = home / date / (night if number == 1 else f"{night}-{number}")
+            try:
+                path.mkdir(parents=True, exist_ok=False)
+            except FileExistsError:
+                continue
+            return cls(path.resolve())
+        raise FileExistsError(f"10,000 runs of {night} on {date} in {home}")
+
+    def stage(self, name: str) -> StageDir:
+        """Return the folder of one stage."""
+        return StageDir(self.path / "stages" / name)
+
+    @property
+    def seal(self) -> Path:
+        """What was promised before the start; the launcher writes it once."""
+        return self.path / "seal.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Hash-chained record of the night; the nightwatch writes it."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def status(self) -> Path:
+        """The night as it stands; the nightwatch replaces it whenever something changes."""
+        return self.path / "status.json"
+
+    @property
+    def nightwatch_identity(self) -> Path:
+        """pid, start time and boot id of the nightwatch, to tell it from a later process."""
+        return self.path / "nightwatch.json"
+
+    @property
+    def nightwatch_log(self) -> Path:
+        """stdout and stderr of the nightwatch."""
+        return self.path / "nightwatch.log"
+
+    @property
+    def socket_name(self) -> str:
+        """Name of the nightwatch's socket inside the run directory."""
+        return "nightwatch.sock"
+
+    @property
+    def flow_identity(self) -> Path:
+        """pid of the process that runs the flow, for people and tests; the flow writes it."""
+        return self.path / "flow.json"
+
+    @property
+    def flow_log(self) -> Path:
+        """stdout and stderr of the flow process."""
+        return self.path / "flow.log"
+
+    @property
+    def gpu_samples(self) -> Path:
+        """One JSON line per NVML reading; the sampler process writes it."""
+        return self.path / "gpu.jsonl"
+
+    @property
+    def bedtime(self) -> Path:
+        """The bedtime check's answer; the bedtime flow or command writes it."""
+        return self.path / "bedtime.json"
+
+    @property
+    def judge(self) -> Path:
+        """The judge's own folder."""
+        return self.path / "judge"
+
+    @property
+    def verdict(self) -> Path:
+        """Word, findings, scores; the judge writes it."""
+        return self.judge / "verdict.json"
+
+    @property
+    def judge_output(self) -> Path:
+        """stdout and stderr of the judge."""
+        return self.judge / "output.log"
+
+    @property
+    def handover(self) -> Path:
+        """Weights and tables to take away; the hand-over writes it."""
+        return self.path / "handover"
+
+    @property
+    def handoff(self) -> Path:
+        """All that the next night reads; the hand-over writes it."""
+        return self.path / "handoff.json"
+
+    @property
+    def report_html(self) -> Path:
+        """The morning page."""
+        return self.path / "report.html"
+
+    @property
+    def report_markdown(self) -> Path:
+        """The same as Markdown."""
+        return self.path / "report.md"
+
+    @property
+    def report_json(self) -> Path:
+        """The same as JSON: one entry of `nights`."""
+        return self.path / "report.json"

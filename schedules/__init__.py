@@ -1,0 +1,1 @@
+"""What a night is: plan, window, clock, budget."""

@@ -1,0 +1,1 @@
+"""What may be believed: seal, ledger, controls, statistics, judge."""
