@@ -57,6 +57,7 @@ class TuneSettings(Settings):
 
     trials: int = 200
     rounds: int = 600
+    folds: int = 5
 
 
 class CandidateSettings(Settings):

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: written aside, synced, renamed, verified by hash; never pickled."""
+"""Checkpoints that are whole or not there: written aside, synced, renamed, hashed; never pickled."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def write_checkpoint(
     final = checkpoints / f"step-{step:06d}"
     if final.exists():
         shutil.rmtree(final)
-    os.rename(aside, final)
+    aside.rename(final)
     _sync(checkpoints)
     return final
 

@@ -33,7 +33,7 @@ def parse_utc(text: str) -> datetime:
 
 @dataclass(frozen=True)
 class RehearsalTime:
-    """A compressed night: at boot-time second `boot_s` it was `origin`; since then time runs `speed` times."""
+    """A compressed night: at boot-time second `boot_s` it was `origin`, and time runs `speed` times."""
 
     origin: datetime
     boot_s: float

@@ -79,6 +79,11 @@ class RunDir:
         return self.path / "seal.json"
 
     @property
+    def data_facts(self) -> Path:
+        """Kind, name and known facts of the data set, for trainers; the launcher writes it once."""
+        return self.path / "data_facts.json"
+
+    @property
     def ledger(self) -> Path:
         """Hash-chained record of the night; the nightwatch writes it."""
         return self.path / "ledger.jsonl"

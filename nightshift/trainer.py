@@ -37,6 +37,8 @@ from nightshift.states import TrainerExit
 
 SCHEMA = 1
 """Version of the contract (`NIGHT_SCHEMA`)."""
+DEADLINE, STOP_ASKED = "deadline", "asked to stop"
+"""Reasons of `finished` for work that was cut."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class TrainerRun:
     inputs: dict[str, Path] = field(default_factory=dict)
     lr_factor: float = 1.0
     stop_asked: bool = False
+    stop_reason: str = ""
+    """Why `should_stop` became true; once true, it stays so."""
     opened_at: datetime = field(init=False)
     """When the stage began, restarts included: the control file's `start`, else now."""
 
@@ -86,7 +90,9 @@ class TrainerRun:
     def should_stop(self, reserve_s: float = 0.0) -> bool:
         """Return whether to save and finish now; `reserve_s` real seconds are kept for the ending."""
         self._read_control()
-        return self.stop_asked or self.seconds_left() <= reserve_s
+        if self.stop_asked or self.seconds_left() <= reserve_s:
+            self.stop_reason = STOP_ASKED if self.stop_asked else DEADLINE
+        return bool(self.stop_reason)
 
     def started(self, **facts: str) -> None:
         """Say that work begins."""
@@ -112,9 +118,9 @@ class TrainerRun:
         self._say("checkpoint", step=step, path=str(path.relative_to(self.folder.path)))
         return path
 
-    def finish(self, reason: str = "done") -> None:
-        """Say that the work is over; the process should exit 0 now."""
-        self._say("finished", reason=reason)
+    def finish(self, reason: str = "") -> None:
+        """Say that the work is over, and why: `reason`, else what made `should_stop` true, else done."""
+        self._say("finished", reason=reason or self.stop_reason or "done")
 
     def out_of_memory(self) -> NoReturn:
         """Exit so that the nightwatch starts this trainer again with a smaller micro-batch."""

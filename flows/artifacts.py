@@ -1,0 +1,92 @@
+"""What the Prefect UI shows of a night: progress, tables, the report."""
+
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from nightshift.instant import boottime_s
+from nightshift.rundir import RunDir
+from tasks.handoff import read_handoff
+from tasks.night_status import StageStatus
+from verdict.finding import read_verdict
+from verdict.seal import Seal
+
+UPDATE_EVERY_S = 2.0
+
+
+class StageProgress:
+    """One progress bar in the UI, updated in place."""
+
+    def __init__(self, run: RunDir, stage: str) -> None:
+        self.key = f"{run.path.name}-{stage}-progress"
+        self.artifact: UUID | None = None
+        self.shown_s = 0.0
+
+    def show(self, stage: StageStatus) -> None:
+        """Show how far a stage is, at most every two seconds, and always its end."""
+        now_s = boottime_s()
+        if not stage.ending and now_s - self.shown_s < UPDATE_EVERY_S:
+            return
+        self.shown_s = now_s
+        done = 100.0 if stage.ending else 100.0 * max(stage.share, _worked(stage))
+        description = f"{stage.title}: {_last_values(stage)}"
+        if self.artifact is None:
+            created = create_progress_artifact(progress=done, key=self.key, description=description)
+            self.artifact = created if isinstance(created, UUID) else None
+        else:
+            update_progress_artifact(self.artifact, progress=done, description=description)
+
+
+def _worked(stage: StageStatus) -> float:
+    return min(1.0, stage.samples / stage.total) if stage.total else 0.0
+
+
+def _last_values(stage: StageStatus) -> str:
+    values = ", ".join(f"{name} {value:.4g}" for name, value in stage.values.items())
+    return values or stage.phase or "starting"
+
+
+def publish_plan(seal: Seal) -> None:
+    """Show the night's timetable as a table."""
+    table = seal.timetable()
+    rows = [
+        {
+            "stage": slot.stage.title,
+            "from": f"{slot.start.astimezone(table.zone):%H:%M}",
+            "to": f"{slot.end.astimezone(table.zone):%H:%M}",
+            "elastic": "yes" if slot.stage.elastic else "",
+        }
+        for slot in table.slots
+    ]
+    create_table_artifact(
+        table=rows, key=f"{seal.night.name}-plan", description=f"{seal.night.title}, {seal.date}"
+    )
+
+
+def publish_verdict(run: RunDir) -> None:
+    """Show the criteria as a table and the report as Markdown."""
+    verdict, handoff = read_verdict(run), read_handoff(run)
+    rows = [
+        {
+            "criterion": str(finding.name),
+            "asked": finding.asked,
+            "state": str(finding.state),
+            "value": "" if finding.value is None else f"{finding.value:.4f}",
+            "required": "yes" if finding.required else "",
+            "reason": finding.reason,
+        }
+        for finding in verdict.criteria
+    ]
+    night = handoff.night if handoff else run.path.name
+    create_table_artifact(
+        table=rows, key=f"{night}-criteria", description=f"{verdict.word}: {verdict.sentence}"
+    )
+    if run.report_markdown.exists():
+        create_markdown_artifact(
+            markdown=run.report_markdown.read_text(), key=f"{night}-report", description=str(run.report_html)
+        )

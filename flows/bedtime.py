@@ -1,0 +1,34 @@
+"""The bedtime check at 23:45, as a flow: its state's name is SLEEP, LOOK or ACT."""
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from nightshift.states import NightError
+from tasks.forecast import BedtimeCheck, check_bedtime, newest_run, spoken_lines
+from verdict.seal import read_seal
+
+
+@task(name="Look at the night")
+def look(home: str) -> tuple[BedtimeCheck, str]:
+    """Return the check of the newest night, and the plan's time zone."""
+    run = newest_run(Path(home))
+    return check_bedtime(run), read_seal(run).timezone
+
+
+@flow(name="bedtime", flow_run_name="bedtime check")
+def bedtime(home: str = "runs") -> State[None]:
+    """Check the night that is running; where none runs, that is the answer."""
+    try:
+        check, zone = look(home)
+    except NightError as error:
+        return Completed(name="ACT", message=f"no night is running: {error}")
+    lines = spoken_lines(check, zone)
+    for line in lines:
+        get_run_logger().info(line)
+    text = f"# {check.word}\n\n{check.action}\n\n```\n" + "\n".join(lines[1:]) + "\n```\n"
+    create_markdown_artifact(markdown=text, key="bedtime-check", description=check.action)
+    return Completed(name=check.word, message=check.action)

@@ -1,0 +1,111 @@
+"""`nightshift rehearse` and `nightshift run`: nights from beginning to hand-over."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from flows.cli.night_process import NightOutcome, run_night
+from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.plan import first_day, parse_day, warn_of_utc
+from flows.request import load_plan
+from flows.server import prefect_server
+from nightshift.states import NightError
+from schedules.plan_source import find_night
+from tasks.launch import NightRequest, make_seal
+
+REHEARSAL_SPEED = 200.0
+"""An eight-hour night in 144 s."""
+
+DataOption = Annotated[
+    str | None, typer.Option("--data", help="A data folder or file; the built-in bar catalogue without it.")
+]
+PlanOption = Annotated[
+    Path | None, typer.Option("--plan", help="A plan file; the built-in nights without it.")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder that the runs are kept in.")]
+WORD_STYLE = {"GO": "green", "NO_GAIN": "blue", "PAUSE_AND_FIX": "yellow", "STOP": "bold red"}
+
+
+def rehearse_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NIGHT]...", help="Nights; all without any.")
+    ] = None,
+    plan: PlanOption = None,
+    data: DataOption = None,
+    speed: Annotated[float, typer.Option("--speed", help="Night seconds per second.")] = REHEARSAL_SPEED,
+    runs: OutOption = Path("runs"),
+    day: Annotated[str | None, typer.Option("--date", help="Evening of the first night, YYYY-MM-DD.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run nights in compressed time: real training, real Prefect, real judge."""
+    if not 1 < speed <= 100_000:
+        raise NightError(f"--speed {speed:g}: give a number above 1; for real time use `nightshift run`")
+    requests = _requests(names or [], plan, data, runs, speed, day)
+    for request in requests:
+        make_seal(request)  # refuses bad data and a speed that does not fit before anything is started
+    _run_all(requests, plan, data, as_json)
+
+
+def run_command(
+    night: Annotated[str, typer.Argument(metavar="NIGHT", help="A night of the plan.")],
+    plan: PlanOption = None,
+    data: DataOption = None,
+    runs: OutOption = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Run one night in real time, starting now, handing over at the plan's time."""
+    requests = [replace(request, day=None) for request in _requests([night], plan, data, runs, 1.0, None)]
+    make_seal(requests[0])
+    _run_all(requests, plan, data, as_json)
+
+
+def _requests(
+    names: list[str], plan: Path | None, data: str | None, runs: Path, speed: float, day: str | None
+) -> list[NightRequest]:
+    loaded, file = load_plan(plan)
+    warn_of_utc(loaded)
+    if data is not None and not Path(data).exists():
+        raise NightError(f"--data {data}: there is no such file or folder")
+    chosen = [find_night(loaded, name) for name in names] or list(loaded.nights)
+    first = parse_day(day) or first_day(loaded)
+    return [
+        NightRequest(
+            plan=loaded,
+            plan_dir=file.resolve().parent,
+            night=night,
+            data=str(Path(data).resolve()) if data else None,
+            home=runs.resolve(),
+            speed=speed,
+            day=first + timedelta(days=number),
+        )
+        for number, night in enumerate(chosen)
+    ]
+
+
+def _run_all(requests: list[NightRequest], plan: Path | None, data: str | None, as_json: bool) -> None:
+    outcomes = []
+    home = requests[0].home
+    home.mkdir(parents=True, exist_ok=True)
+    with prefect_server(home) as url:
+        err.print(f"Prefect UI while this runs: {url.removesuffix('/api')}", style="dim", soft_wrap=True)
+        for request in requests:
+            outcome = run_night(request, plan, data, url)
+            outcomes.append(outcome)
+            if not as_json:
+                _print_outcome(outcome)
+    if as_json:
+        print_json({"nights": [outcome.document for outcome in outcomes]})
+    if not all(outcome.handed_over for outcome in outcomes):
+        raise typer.Exit(2)
+
+
+def _print_outcome(outcome: NightOutcome) -> None:
+    style = WORD_STYLE.get(outcome.word, "bold")
+    out.print(
+        f"[{style}]{escape(outcome.word)}[/]  {escape(outcome.sentence)}", soft_wrap=True, highlight=False
+    )
+    out.print(f"  report: {escape(str(outcome.report))}", soft_wrap=True, highlight=False)

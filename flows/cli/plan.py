@@ -1,0 +1,128 @@
+"""`nightshift plan`: the timetable with dates, local times and UTC."""
+
+from datetime import UTC, date, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.output import AsJson, err, out, print_json
+from flows.request import load_plan
+from nightshift.states import NightError
+from schedules.clock import SystemClock
+from schedules.plan import Plan
+from schedules.timetable import Timetable, timetable
+from schedules.window import night_under_way_or_next, resolve_zone
+
+PlanFile = Annotated[Path | None, typer.Argument(help="A plan file; the built-in three nights without one.")]
+
+
+def parse_day(text: str | None) -> date | None:
+    """Return the date that an option names, or None.
+
+    Raises NightError for what is no date.
+    """
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise NightError(f"--date {text!r} is not a date; write it like 2026-03-28") from error
+
+
+def first_day(plan: Plan) -> date:
+    """Return the evening of the night under way, else of the next one."""
+    zone = resolve_zone(plan.timezone)
+    return night_under_way_or_next(SystemClock().now(), plan.starts, plan.hands_over, zone)
+
+
+def warn_of_utc(plan: Plan) -> None:
+    """Say so where "local" is UTC: nobody sleeps by UTC, and servers and Colab are set to it."""
+    if plan.timezone == "local" and resolve_zone("local").key in ("UTC", "Etc/UTC"):
+        err.print(
+            'warning: timezone is "local" and this machine\'s zone is UTC; set a zone in the plan if yours differs',
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def plan_command(
+    plan: PlanFile = None,
+    day: Annotated[str | None, typer.Option("--date", help="Evening of the first night, YYYY-MM-DD.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a plan and print its timetable."""
+    loaded, file = load_plan(plan)
+    warn_of_utc(loaded)
+    first = parse_day(day) or first_day(loaded)
+    tables = [timetable(loaded, night, first + timedelta(days=i)) for i, night in enumerate(loaded.nights)]
+    if as_json:
+        print_json({"plan": str(file), "campaign": loaded.campaign, "nights": [_as_json(t) for t in tables]})
+        return
+    out.print(f"[bold]{escape(loaded.campaign)}[/]  {escape(str(file))}", soft_wrap=True)
+    for table in tables:
+        _print_night(table)
+
+
+def _as_json(table: Timetable) -> dict[str, object]:
+    return {
+        "night": table.night.name,
+        "date": table.day.isoformat(),
+        "timezone": table.zone.key,
+        "start": table.window.start.isoformat(),
+        "hand_over": table.window.hand_over.isoformat(),
+        "hours": table.window.hours,
+        "bedtime_check": table.bedtime.isoformat(),
+        "wind_down_min": table.wind_down.total_seconds() / 60,
+        "stages": [
+            {
+                "name": slot.stage.name,
+                "start": slot.start.isoformat(),
+                "end": slot.end.isoformat(),
+                "minutes": slot.planned_minutes,
+                "elastic": slot.stage.elastic,
+                "command": list(slot.stage.command),
+            }
+            for slot in table.slots
+        ],
+        "criteria": [
+            {"name": c.metric, "asked": c.asked, "required": c.required, "target": c.target}
+            for c in table.night.criteria
+        ],
+    }
+
+
+def _print_night(table: Timetable) -> None:
+    zone, window = table.zone, table.window
+    start, end = window.start.astimezone(zone), window.hand_over.astimezone(zone)
+    head = f"{table.night.title}  {start:%a %d %b %Y %H:%M} to {end:%a %d %b %H:%M} {zone.key}"
+    clock_change = "" if window.hours == 8 else f"  [yellow](this night has {window.hours:g} h)[/]"
+    grid = Table(title=f"{head}{clock_change}", title_justify="left", title_style="bold", expand=False)
+    for column, justify in (
+        ("stage", "left"),
+        ("local", "left"),
+        ("UTC", "left"),
+        ("min", "right"),
+        ("", "left"),
+    ):
+        grid.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for slot in table.slots:
+        local = f"{slot.start.astimezone(zone):%H:%M}-{slot.end.astimezone(zone):%H:%M}"
+        utc = f"{slot.start.astimezone(UTC):%d %b %H:%M}-{slot.end.astimezone(UTC):%H:%M}"
+        note = "elastic" if slot.stage.elastic else ""
+        grid.add_row(slot.stage.title, local, utc, f"{slot.planned_minutes:g}", note)
+    out.print()
+    out.print(grid)
+    out.print(
+        f"  bedtime check {table.bedtime.astimezone(zone):%H:%M}; judge and hand-over take the last "
+        f"{table.wind_down.total_seconds() / 60:g} min",
+        highlight=False,
+    )
+    for criterion in table.night.criteria:
+        required = "required" if criterion.required else "wished"
+        target = "" if criterion.target is None else f", target {criterion.target:+g}"
+        out.print(
+            f"  {required:<8} {criterion.metric} {criterion.asked}{target}", highlight=False, markup=False
+        )

@@ -1,0 +1,50 @@
+"""The morning report at 07:00, as a flow: its state's name is the night's word."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from nightshift.rundir import RunDir
+from nightshift.states import NightError
+from schedules.clock import SystemClock
+from tasks.forecast import newest_run
+from tasks.handoff import read_handoff
+from tasks.launch import nightwatch_alive
+
+STILL_RUNNING, NEVER_STARTED = "Still running", "Never started"
+WAIT_FOR_NIGHT_S = 120.0
+"""At 07:00 sharp a hand-over may be seconds away."""
+
+
+@flow(name="morning", flow_run_name="morning report")
+def morning(home: str = "runs", wait_s: float = WAIT_FOR_NIGHT_S) -> State[None]:
+    """Show the last night's report; a night that still runs or never began is named as such."""
+    logger = get_run_logger()
+    try:
+        run = newest_run(Path(home))
+    except NightError as error:
+        return Completed(name=NEVER_STARTED, message=str(error))
+    wait_while_alive(run, wait_s)
+    handoff = read_handoff(run)
+    if handoff is None:
+        alive = nightwatch_alive(run)
+        name = STILL_RUNNING if alive else NEVER_STARTED
+        return Completed(name=name, message=f"{run.path}: nothing was handed over yet")
+    if run.report_markdown.exists():
+        text = run.report_markdown.read_text()
+        create_markdown_artifact(markdown=text, key="morning-report", description=handoff.sentence)
+    logger.info("%s: %s", handoff.word, handoff.sentence)
+    logger.info("Report: %s", run.report_html)
+    return Completed(name=handoff.word, message=handoff.sentence)
+
+
+def wait_while_alive(run: RunDir, wait_s: float) -> None:
+    """Return when the nightwatch has ended, or after `wait_s` real seconds."""
+    clock = SystemClock()
+    until = clock.now() + timedelta(seconds=wait_s)
+    while nightwatch_alive(run) and clock.now() < until:
+        clock.wait_until(min(until, clock.now() + timedelta(seconds=1)))

@@ -1,0 +1,107 @@
+"""Serving the three deployments: the night, the bedtime check, the morning report.
+
+`python -m flows.serve REQUEST_JSON` serves until it is ended; the command line starts it.
+"""
+
+import json
+import sys
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow, serve
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron, Schedule
+from prefect.states import Scheduled
+
+from flows.bedtime import bedtime
+from flows.morning import morning
+from flows.night import night
+from nightshift.states import NightError
+from schedules.clock import SystemClock
+from schedules.plan import Plan
+from schedules.window import resolve_zone
+
+RUNS_AT_ONCE = 3
+"""A night, its bedtime check, its morning report."""
+NIGHT, BEDTIME, MORNING = "night/nightly", "bedtime/at-bedtime", "morning/in-the-morning"
+Parameters = dict[str, str | float | None]
+
+
+def cron_at(wall: time, zone: str) -> Schedule:
+    """Return the daily schedule at this wall time of this zone."""
+    return Cron(f"{wall.minute} {wall.hour} * * *", timezone=zone)
+
+
+def deployments_of(
+    plan: Plan, night_parameters: Parameters, home: str, scheduled: bool
+) -> list[RunnerDeployment]:
+    """Return the three deployments, with their daily schedules or without any."""
+    zone = resolve_zone(plan.timezone).key
+    one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    made: list[tuple[Flow[Any, Any], str, time, Parameters]] = [
+        (night, NIGHT, plan.starts, night_parameters),
+        (bedtime, BEDTIME, plan.bedtime_check, {"home": home}),
+        (morning, MORNING, plan.hands_over, {"home": home}),
+    ]
+    return [
+        flow.to_deployment(
+            name=name.split("/")[1],
+            schedule=cron_at(wall, zone) if scheduled else None,
+            parameters=parameters,
+            concurrency_limit=one_at_a_time,
+            tags=["nightshift", plan.campaign],
+            description=flow.description,
+        )
+        for flow, name, wall, parameters in made
+    ]
+
+
+def wait_for_deployment(name: str, within_s: float) -> None:
+    """Return once the serving process has registered this deployment.
+
+    Raises NightError where it has not within `within_s` real seconds.
+    """
+    clock = SystemClock()
+    limit = clock.now() + timedelta(seconds=within_s)
+    while clock.now() < limit:
+        try:
+            with get_client(sync_client=True) as client:
+                client.read_deployment_by_name(name)
+            return
+        except ObjectNotFound:
+            clock.wait_until(clock.now() + timedelta(seconds=0.5))
+    raise NightError(f"deployment {name} was not registered within {within_s:g} s; see .prefect/serve.log")
+
+
+def schedule_once(name: str, at: datetime, parameters: Parameters) -> str:
+    """Return the id of a new one-off flow run of this deployment, scheduled for `at`."""
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(name)
+        run = client.create_flow_run_from_deployment(
+            deployment.id, parameters=parameters, state=Scheduled(scheduled_time=at)
+        )
+        return str(run.id)
+
+
+def state_of(flow_run_id: str) -> tuple[str, bool]:
+    """Return the name of a flow run's state, and whether it is final."""
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(flow_run_id)).state
+        return (state.name or "", state.is_final()) if state else ("", False)
+
+
+def main(request_file: Path) -> None:
+    """Serve the deployments that a JSON file describes, until ended."""
+    request = json.loads(request_file.read_text())
+    plan = Plan.model_validate(request["plan"])
+    served = deployments_of(plan, request["parameters"], request["home"], request["scheduled"])
+    serve(*served, limit=RUNS_AT_ONCE, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

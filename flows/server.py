@@ -1,0 +1,109 @@
+"""A Prefect server: the one that PREFECT_API_URL names, or a real local one for as long as it is needed."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nightshift.states import NightError
+
+LOOPBACK = "127.0.0.1"
+START_WITHIN_S = 90.0
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def server_environment(home: Path, port: int) -> dict[str, str]:
+    """Return the environment of a local server: SQLite under the run home, loopback, no analytics."""
+    folder = home.resolve() / ".prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.environ | {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    }
+
+
+def client_environment(url: str, home: Path) -> dict[str, str]:
+    """Return the environment of processes that talk to this server."""
+    return {
+        "PREFECT_API_URL": url,
+        "PREFECT_HOME": str(home.resolve() / ".prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    }
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the server answers.
+
+    Raises NightError where it died or stays silent.
+    """
+    pause = threading.Event()
+    for _ in range(int(START_WITHIN_S / 0.25)):
+        if _healthy(url):
+            return
+        if process.poll() is not None:
+            raise NightError(f"the Prefect server ended at start; its last words are in {log}")
+        pause.wait(0.25)
+    raise NightError(f"the Prefect server did not answer within {START_WITHIN_S:.0f} s; see {log}")
+
+
+@contextmanager
+def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
+    """Give the API URL of a running server; one that was started here is ended again.
+
+    Raises NightError where it cannot be started.
+    """
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        yield named
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    environment = server_environment(home, port)
+    log = home / ".prefect" / "server.log"
+    url = f"http://{LOOPBACK}:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        wait_for_health(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

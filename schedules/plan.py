@@ -1,0 +1,136 @@
+"""What should happen: Plan, Night, Stage, Criterion; frozen, and an unknown key is an error."""
+
+import re
+from datetime import time
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from nightshift.states import Metric
+
+WALL_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+Setting = bool | int | float | str | list[int] | list[float] | list[str]
+
+
+def _wall_time(value: object) -> object:
+    if isinstance(value, str) and (match := WALL_TIME.fullmatch(value)):
+        return time(int(match[1]), int(match[2]))
+    if isinstance(value, time):
+        return value
+    raise ValueError(f"{value!r} is not a wall time like '23:00'")
+
+
+def _name(value: object) -> object:
+    if isinstance(value, str) and NAME.fullmatch(value):
+        return value
+    raise ValueError(f"{value!r} is not a name: small letters, digits and '-', a letter first")
+
+
+WallTime = Annotated[time, BeforeValidator(_wall_time)]
+Name = Annotated[str, BeforeValidator(_name)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Criterion(_Frozen):
+    """One question the morning must answer."""
+
+    metric: Metric
+    required: bool = False
+    """Whether missing it keeps the night from GO."""
+    above: float | None = None
+    below: float | None = None
+    kept_within: float | None = Field(None, gt=0)
+    """Non-inferiority: may lose at most this much against V1.0."""
+    target: float | None = None
+    """What the person hopes for; printed, and the head-room must allow it."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        bounds = [self.above, self.below, self.kept_within]
+        if sum(bound is not None for bound in bounds) != 1:
+            raise ValueError(f"{self.metric}: give exactly one of above, below, kept_within")
+        return self
+
+    @property
+    def asked(self) -> str:
+        """What is asked, in a few signs: `> 0.03`."""
+        if self.kept_within is not None:
+            return f"loses at most {self.kept_within:g}"
+        return f"> {self.above:g}" if self.above is not None else f"< {self.below:g}"
+
+
+class Stage(_Frozen):
+    """One piece of a night: a trainer's command between two wall times."""
+
+    name: Name
+    title: str = Field(min_length=1, max_length=60)
+    start: WallTime
+    end: WallTime
+    command: tuple[str, ...] = Field(min_length=1)
+    """Argument list, never a shell string; `{python}` is this environment's interpreter."""
+    minimum_min: float = Field(5, ge=0)
+    """With less than this left the stage is not started."""
+    elastic: bool = False
+    """The one stage that pays for whatever goes wrong, and gains what goes well."""
+    may_overrun: bool = False
+    """Work that cannot be cut short; its overrun is paid for by the elastic stage."""
+    settings: dict[str, Setting] = {}
+    """Figures for the trainer; Nightshift's own trainers refuse unknown ones."""
+
+    @property
+    def module(self) -> str:
+        """The Python module the command runs (`python -m MODULE`), or an empty text."""
+        return self.command[2] if len(self.command) > 2 and self.command[1] == "-m" else ""
+
+
+class Night(_Frozen):
+    """One night: stages that fill the window, and what the morning asks."""
+
+    name: Name
+    title: str = Field(min_length=1, max_length=60)
+    judge: Literal["ranking", "candidates", "none"]
+    """What the judge re-scores: a pool ranker, a candidate generator, or nothing it could load."""
+    stages: tuple[Stage, ...] = Field(alias="stage", min_length=1)
+    criteria: tuple[Criterion, ...] = Field(default=(), alias="criterion")
+    claims: tuple[Literal["image", "text", "attributes"], ...] = ()
+    """Modalities the night claims to use."""
+
+    @model_validator(mode="after")
+    def _stages_are_whole(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages of night {self.name!r} share a name: {', '.join(names)}")
+        if sum(stage.elastic for stage in self.stages) != 1:
+            raise ValueError(f"night {self.name!r} needs exactly one stage with elastic = true")
+        metrics = [criterion.metric for criterion in self.criteria]
+        if len(set(metrics)) < len(metrics):
+            raise ValueError(f"night {self.name!r} asks for one metric twice")
+        return self
+
+
+class Plan(_Frozen):
+    """A campaign of nights."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    campaign: Name
+    timezone: str
+    """A name like "Europe/Berlin", or "local" for the machine's zone."""
+    starts: WallTime
+    bedtime_check: WallTime
+    hands_over: WallTime
+    wind_down_min: float = Field(gt=0, le=120)
+    """Judge, hand-over and report; lies inside each night's last stage."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """The sealed list; the first is trained first."""
+    nights: tuple[Night, ...] = Field(alias="night", min_length=1)
+
+    @model_validator(mode="after")
+    def _nights_have_names(self) -> Self:
+        names = [night.name for night in self.nights]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two nights share a name: {', '.join(names)}")
+        return self

@@ -1,0 +1,181 @@
+"""A night that ends in a ranker: its gain over V1.0, its loss, compliance, latency and modalities."""
+
+import numpy as np
+from models.losses import pair_statistics
+from numpy.typing import NDArray
+
+from models.dataset import Query
+from models.scorers import Scorer, load_scorer
+from nightshift.states import Metric
+from schedules.plan import Criterion
+from verdict.controls import constant_share, metric_failures, overlap
+from verdict.criteria import (
+    INVALID,
+    finding,
+    judge_compliance,
+    judge_gain,
+    judge_latency,
+    judge_loss,
+    judge_saturation,
+    not_measured,
+)
+from verdict.evidence import Evidence
+from verdict.finding import Finding, JsonValue, ModalityFinding
+from verdict.judgement import Judgement
+from verdict.modality import judge_modality
+from verdict.scored import ScoredSplit, baseline, score_split
+from verdict.seal import Seal
+from verdict.statistics import t_interval
+from verdict.timing import Latency, time_scorer
+
+Floats = NDArray[np.float64]
+MODALITIES = ("image", "text", "attributes")
+MARGIN = 0.1
+
+
+def judge_ranking(seal: Seal, evidence: Evidence) -> Judgement:
+    """Return the judgement of the chosen checkpoint, everything recomputed from raw inputs."""
+    result = Judgement()
+    if evidence.checkpoint is None:
+        result.notes.append("No whole checkpoint of this night could be judged.")
+        return result
+    scorer = load_scorer(evidence.checkpoint, seal.device)
+    result.encoders = dict(scorer.encoders)
+    splits = {name: score_split(seal, scorer, name) for name in ("train", "val", "test")}
+    test = splits["test"]
+    _controls(result, seal, splits)
+    _scores(result, seal, evidence, splits)
+    latency = time_scorer(scorer, test.requests, seal.seed)
+    result.latency = _latency_facts(latency)
+    for criterion in seal.night.criteria:
+        answer = _answer(criterion, seal, splits, latency, result)
+        if answer is not None:
+            result.findings.append(answer)
+    _modalities(result, seal, scorer, test)
+    return result
+
+
+def _answer(
+    criterion: Criterion, seal: Seal, splits: dict[str, ScoredSplit], latency: Latency, result: Judgement
+) -> Finding | None:
+    test = splits["test"]
+    if criterion.metric is Metric.VALIDATION_NDCG:
+        return _gain(criterion, seal, test, result)
+    if criterion.metric is Metric.COMPLIANCE_AT_1:
+        return judge_compliance(criterion, test.queries, test.new, test.v1)
+    if criterion.metric is Metric.INFERENCE_MS:
+        return judge_latency(criterion, latency)
+    if criterion.metric is Metric.TRAINING_LOSS:
+        return _loss(criterion, splits, result)
+    return None
+
+
+def _gain(criterion: Criterion, seal: Seal, test: ScoredSplit, result: Judgement) -> Finding:
+    failures = metric_failures(test.new, test.relevance, seal.seed)
+    if failures:
+        return finding(criterion, INVALID, f"the metric fails its controls: {'; '.join(failures)}")
+    if constant_share(test.new) > 0.5:
+        result.stop.append("the model gives one score to every candidate of most queries")
+        return finding(criterion, INVALID, "constant scores rank nothing")
+    v1 = float(test.ndcg(test.v1).mean())
+    no_image = seal.data.kind == "multimodal" and seal.data.images is None
+    saturated = judge_saturation(criterion, v1, len(test.usable), no_image)
+    return saturated or judge_gain(criterion, test.gains(), seal.seed)
+
+
+def _loss(criterion: Criterion, splits: dict[str, ScoredSplit], result: Judgement) -> Finding:
+    train, held_out = splits["train"], splits["test"]
+    statistics = [pair_statistics(s, r, MARGIN) for s, r in zip(train.new, train.relevance, strict=True)]
+    counted = [s for s in statistics if s.pairs]
+    if not counted:
+        return not_measured(criterion, "the training labels form no pairs")
+    weights = np.array([s.pairs for s in counted], dtype=np.float64)
+    loss = float(np.average([s.loss for s in counted], weights=weights))
+    beyond = float(np.average([s.beyond_margin for s in counted], weights=weights))
+    accuracies = [
+        s.accuracy
+        for s in (
+            pair_statistics(a, r, MARGIN) for a, r in zip(held_out.new, held_out.relevance, strict=True)
+        )
+        if s.pairs
+    ]
+    result.loss_facts = {
+        "loss": loss,
+        "beyond_margin": beyond,
+        "constant_scorer": MARGIN,
+        "pairs": int(weights.sum()),
+    }
+    return judge_loss(criterion, loss, np.array(accuracies), beyond)
+
+
+def _controls(result: Judgement, seal: Seal, splits: dict[str, ScoredSplit]) -> None:
+    if seal.data.kind != "multimodal":
+        return
+    ids = {name: [f"{q.id}" for q in split.queries] for name, split in splits.items()}
+    texts = {name: [q.text for q in split.queries if isinstance(q, Query)] for name, split in splits.items()}
+    for name in ("train", "val"):
+        shared = overlap(ids[name], ids["test"])
+        if shared and overlap(texts[name], texts["test"]):
+            result.stop.append(f"{len(shared)} queries stand in {name} and in test, {shared[0]!r} among them")
+
+
+def _split_scores(split: ScoredSplit) -> dict[str, JsonValue]:
+    gains = split.gains()
+    if gains.size < 2:
+        return {"n": int(gains.size)}
+    interval = t_interval(gains)
+    return {
+        "n": interval.n,
+        "ndcg_at_10": float(split.ndcg(split.new).mean()),
+        "ndcg_at_10_v1": float(split.ndcg(split.v1).mean()),
+        "gain": interval.mean,
+        "gain_low": interval.low,
+        "gain_high": interval.high,
+        "left_out": len(split.relevance) - interval.n,
+    }
+
+
+def _scores(result: Judgement, seal: Seal, evidence: Evidence, splits: dict[str, ScoredSplit]) -> None:
+    for name, key in (("val", "validation"), ("test", "test")):
+        result.scores[key] = _split_scores(splits[name])
+    test, validation = result.scores["test"], result.scores["validation"]
+    gains = splits["test"].gains()
+    test["skew"] = t_interval(gains).skew if gains.size > 1 else None
+    test["v1"] = baseline(seal, splits["test"].queries)[1]
+    test["seeds"] = [{"seed": seal.seed, "ndcg_at_10": test.get("ndcg_at_10"), "gain": test.get("gain")}]
+    validation["selection_score"] = evidence.selection_score
+    result.gains = [round(float(gain), 6) for gain in gains]
+    result.warnings.append("one seed: how much the gain varies between seeds is not known")
+    judged = validation.get("ndcg_at_10")
+    claimed = evidence.selection_score
+    if claimed is not None and isinstance(judged, float) and abs(judged - claimed) > 0.02:
+        result.warnings.append(
+            f"the trainer's own validation score was {claimed:.4f}; re-scored from raw inputs it is {judged:.4f}"
+        )
+
+
+def _latency_facts(latency: Latency) -> dict[str, JsonValue]:
+    return {
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "p95_upper_ms": latency.p95_upper_ms,
+        "p99_ms": latency.p99_ms,
+        "calls": latency.calls,
+        "path": latency.path,
+    }
+
+
+def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit) -> None:
+    for modality in MODALITIES:
+        if modality in scorer.modalities:
+            result.modalities[modality] = judge_modality(scorer, test, modality, seal.seed)
+        elif seal.data.kind == "multimodal":
+            result.modalities[modality] = ModalityFinding(state="ABSENT")
+    unused = [
+        m
+        for m in seal.night.claims
+        if result.modalities.get(m, ModalityFinding(state="ABSENT")).state != "USED"
+    ]
+    for modality in unused:
+        state = result.modalities.get(modality, ModalityFinding(state="ABSENT")).state
+        result.warnings.append(f"the plan claims {modality}, but its use is {state.replace('_', ' ')}")

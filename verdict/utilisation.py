@@ -1,0 +1,86 @@
+"""The utilisation criterion from the sampler's file: unknown time counts as unknown."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nightshift.instant import parse_utc
+from nightshift.states import CriterionState
+from schedules.plan import Criterion
+from verdict.criteria import COVERAGE_MIN, finding, not_measured
+from verdict.finding import Finding
+
+SAMPLE_EVERY_S = 1.0
+LONGEST_GAP_S = 3.0
+"""Between two samples further apart than this, utilisation is unknown."""
+
+
+@dataclass(frozen=True)
+class GpuReading:
+    """One line of the sampler's file."""
+
+    at: datetime
+    utilisation_pct: float | None
+
+
+@dataclass(frozen=True)
+class Utilisation:
+    """Busy share of a span with its two bounds, in per cent."""
+
+    low_pct: float
+    high_pct: float
+    coverage: float
+    samples: int
+
+
+def read_samples(path: Path) -> list[GpuReading]:
+    """Return the whole samples in a sampler's file, oldest first; broken lines are passed over."""
+    samples = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+            value = record.get("utilisation_pct")
+            samples.append(GpuReading(parse_utc(record["at"]), None if value is None else float(value)))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return samples
+
+
+def utilisation(
+    samples: Sequence[GpuReading], start: datetime, end: datetime, speed: float
+) -> Utilisation | None:
+    """Return the busy share between two instants, or None where nothing was sampled.
+
+    Each sample stands for the time since the one before, at most `LONGEST_GAP_S` real seconds; what
+    no sample stands for could have been anything from 0 to 100 %, which gives the two bounds.
+    """
+    inside = [s for s in samples if start <= s.at <= end and s.utilisation_pct is not None]
+    total_s = (end - start).total_seconds() / speed
+    if not inside or total_s <= 0:
+        return None
+    busy_s = covered_s = 0.0
+    before = start
+    for sample in inside:
+        gap_s = (sample.at - before).total_seconds() / speed
+        stands_for_s = gap_s if gap_s <= LONGEST_GAP_S else min(gap_s, SAMPLE_EVERY_S)
+        covered_s += stands_for_s
+        busy_s += stands_for_s * (sample.utilisation_pct or 0.0)
+        before = sample.at
+    coverage = min(1.0, covered_s / total_s)
+    low = busy_s / total_s
+    return Utilisation(low, min(100.0, low + (1 - coverage) * 100), coverage, len(inside))
+
+
+def judge_utilisation(criterion: Criterion, use: Utilisation | None, no_gpu: str) -> Finding:
+    """Return whether the lower bound of utilisation is above what is asked."""
+    if use is None:
+        return not_measured(criterion, no_gpu or "the GPU was never sampled")
+    asked = criterion.above or 0.0
+    figures = {"value": (use.low_pct + use.high_pct) / 2, "low": use.low_pct, "high": use.high_pct}
+    if use.coverage < COVERAGE_MIN:
+        return not_measured(criterion, f"only {use.coverage:.0%} of the stage was sampled")
+    state = CriterionState.MET if use.low_pct > asked else CriterionState.MISSED
+    reason = f"busy {use.low_pct:.0f} to {use.high_pct:.0f} % of the stage, {use.coverage:.0%} sampled"
+    return finding(criterion, state, reason, **figures, n=use.samples)
