@@ -76,7 +76,6 @@ def _dataset(
         label=np.concatenate([relevance[at] for at in chosen]),
         group=[len(relevance[at]) for at in chosen],
         params={"verbosity": -1, "feature_pre_filter": False, "num_threads": THREADS},
-        free_raw_data=False,
     )
 
 

@@ -62,12 +62,14 @@ def from_searches(
     return RankingData(pools(train, fitted), pools(val, space.matrices(val)), space)
 
 
-def from_files(train: Sequence[FeatureQuery], val: Sequence[FeatureQuery], v1_column: int) -> RankingData:
-    """Return the data of feature files; V1 is one column of theirs."""
+def from_files(
+    train: Sequence[FeatureQuery], val: Sequence[FeatureQuery], v1_column: int, v1_sign: int
+) -> RankingData:
+    """Return the data of feature files; V1 is one column of theirs, ascending where the sign is -1."""
 
     def pools(queries: Sequence[FeatureQuery]) -> Pools:
         matrices = tuple(query.features for query in queries)
-        v1 = tuple(matrix[:, v1_column].astype(np.float64) for matrix in matrices)
+        v1 = tuple(v1_sign * matrix[:, v1_column].astype(np.float64) for matrix in matrices)
         return Pools(matrices, tuple(query.relevance for query in queries), v1)
 
     return RankingData(pools(train), pools(val), None)
@@ -114,7 +116,7 @@ def _read_files(run: TrainerRun) -> RankingData:
 
     train = _some(run, load_letor(run.inputs["train"]))
     val = load_letor(run.inputs["val"], train[0].features.shape[1])
-    return from_files(train, val, letor_v1(train))
+    return from_files(train, val, *letor_v1(train))
 
 
 def _some(run: TrainerRun, queries: Sequence[Item]) -> Sequence[Item]:

@@ -4,7 +4,7 @@ import re
 from datetime import time
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from nightshift.states import Metric
 
@@ -27,7 +27,7 @@ def _name(value: object) -> object:
     raise ValueError(f"{value!r} is not a name: small letters, digits and '-', a letter first")
 
 
-WallTime = Annotated[time, BeforeValidator(_wall_time)]
+WallTime = Annotated[time, BeforeValidator(_wall_time), PlainSerializer(lambda wall: f"{wall:%H:%M}", str)]
 Name = Annotated[str, BeforeValidator(_name)]
 
 

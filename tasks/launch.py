@@ -32,6 +32,9 @@ SILENCE_S = 60.0
 SILENCE_IN_REHEARSAL_S = 5.0
 """A rehearsal's minute is a second; this still outlasts the gap between two steps of a busy flow."""
 LAUNCH_WITHIN_S = 30.0
+JUDGE_S = {"ranking": 15.0, "candidates": 15.0, "none": 3.0}
+"""Real seconds that judging takes until it was measured on this machine and data."""
+SHORTEST_JUDGE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ def check_night_settings(plan: Plan, source: str) -> None:
 
 def costs_of(request: NightRequest, data_origin: str) -> ProcessCosts:
     """Return what does not compress on this machine, with the judge's time as last measured."""
-    costs = ProcessCosts(grace_s=NIGHT_GRACE_S if request.speed == 1 else ProcessCosts.grace_s)
     measured = measured_judge_s(request.home, request.night.name, data_origin)
-    return ProcessCosts(grace_s=costs.grace_s, judge_s=max(4.0, measured)) if measured else costs
+    return ProcessCosts(
+        grace_s=NIGHT_GRACE_S if request.speed == 1 else ProcessCosts.grace_s,
+        judge_s=JUDGE_S[request.night.judge] if measured is None else max(SHORTEST_JUDGE_S, measured),
+    )
 
 
 def make_seal(request: NightRequest) -> Seal:

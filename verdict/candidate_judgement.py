@@ -127,7 +127,11 @@ def _pool_recall(pool: PoolIndex, texts: list[str]) -> np.ndarray:
 def _time_pool(pool: PoolIndex, texts: list[str]) -> Latency:
     """Return the latency of 1,000 distinct searches: query texts, then pairs of them."""
     distinct = list(dict.fromkeys(texts))
-    pairs = (f"{a} {b}" for step in range(1, len(distinct)) for a, b in zip(distinct, distinct[step:], strict=False))
+    pairs = (
+        f"{a} {b}"
+        for step in range(1, len(distinct))
+        for a, b in zip(distinct, distinct[step:], strict=False)
+    )
     while len(distinct) < CALLS:
         distinct.append(next(pairs))
     calls = [lambda t=text: pool.search([t], K) for text in distinct[:CALLS]]

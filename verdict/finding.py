@@ -3,12 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from nightshift.rundir import RunDir
 from nightshift.states import CriterionState, Metric, Word
-
-JsonValue = float | str | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 class Finding(BaseModel):

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from verdict.finding import Finding, JsonValue, ModalityFinding
+from pydantic import JsonValue
+
+from verdict.finding import Finding, ModalityFinding
 
 
 @dataclass

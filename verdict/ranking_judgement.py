@@ -3,6 +3,7 @@
 import numpy as np
 from models.losses import pair_statistics
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from models.dataset import Query
 from models.scorers import Scorer, load_scorer
@@ -20,7 +21,7 @@ from verdict.criteria import (
     not_measured,
 )
 from verdict.evidence import Evidence
-from verdict.finding import Finding, JsonValue, ModalityFinding
+from verdict.finding import Finding, ModalityFinding
 from verdict.judgement import Judgement
 from verdict.modality import judge_modality
 from verdict.scored import ScoredSplit, baseline, score_split

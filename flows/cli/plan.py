@@ -99,7 +99,7 @@ def _print_night(table: Timetable) -> None:
     start, end = window.start.astimezone(zone), window.hand_over.astimezone(zone)
     head = f"{table.night.title}  {start:%a %d %b %Y %H:%M} to {end:%a %d %b %H:%M} {zone.key}"
     clock_change = "" if window.hours == 8 else f"  [yellow](this night has {window.hours:g} h)[/]"
-    grid = Table(title=f"{head}{clock_change}", title_justify="left", title_style="bold", expand=False)
+    grid = Table()
     for column, justify in (
         ("stage", "left"),
         ("local", "left"),
@@ -114,6 +114,7 @@ def _print_night(table: Timetable) -> None:
         note = "elastic" if slot.stage.elastic else ""
         grid.add_row(slot.stage.title, local, utc, f"{slot.planned_minutes:g}", note)
     out.print()
+    out.print(f"[bold]{head}[/]{clock_change}", highlight=False, soft_wrap=True)
     out.print(grid)
     out.print(
         f"  bedtime check {table.bedtime.astimezone(zone):%H:%M}; judge and hand-over take the last "

@@ -61,7 +61,7 @@ def grown(data, rounds=30, seed=0):
 
 @pytest.fixture(scope="module")
 def letor_bag():
-    return grown(from_files(letor(), letor(20, seed=1), 3))
+    return grown(from_files(letor(), letor(20, seed=1), 3, 1))
 
 
 def stored(ranker, folder):

@@ -28,7 +28,7 @@ def letor(queries=40, seed=0):
     return made
 
 
-DATA = from_files(letor(), letor(12, seed=1), 1)
+DATA = from_files(letor(), letor(12, seed=1), 1, 1)
 
 
 def trainer(folder, resume=None, seconds=None, inputs=None):
@@ -78,7 +78,10 @@ def test_a_fold_cut_at_the_deadline_is_grown_anew_when_time_is_given(tmp_path):
     assert read_state(only)["cut"] is True
     resumed = trainer(tmp_path / "resumed", resume=only)
     train(resumed, DATA, SETTINGS)
-    assert len(texts(whole_checkpoints(resumed.folder.checkpoints)[-1])) == SETTINGS.folds
+    whole = trainer(tmp_path / "whole")
+    train(whole, DATA, SETTINGS)
+    expected, grown = (whole_checkpoints(run.folder.checkpoints)[-1] for run in (whole, resumed))
+    assert texts(grown) == texts(expected)
 
 
 def test_the_watch_ends_the_boosting_at_once(tmp_path):

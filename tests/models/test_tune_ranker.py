@@ -35,7 +35,7 @@ def letor(queries=40, seed=0):
     return made
 
 
-DATA = from_files(letor(), letor(12, seed=1), 1)
+DATA = from_files(letor(), letor(12, seed=1), 1, 1)
 
 
 def trainer(folder, seconds=None, inputs=None):
