@@ -53,7 +53,11 @@ class Ranker:
         if files if self.space else searches:
             trained, given = ("queries with text", "a feature file") if self.space else ("features", "text")
             raise NightError(f"this ranker was trained on {trained} and got {given}; give it the same kind")
-        matrices = self.space.matrices(searches) if self.space else [self._fitted(q.features) for q in files]
+        matrices = (
+            self.space.matrices(searches)
+            if self.space
+            else [fitted_to(q.features, self.width) for q in files]
+        )
         return [Request({"features": matrix}) for matrix in matrices]
 
     def score(self, request: Request) -> Scores:
@@ -73,9 +77,11 @@ class Ranker:
         raw = np.column_stack([member.predict(rows, num_threads=1) for member in self.members])
         return [standardised(pool).mean(axis=1) for pool in np.split(raw, ends)]
 
-    def _fitted(self, features: Floats) -> Floats:
-        missing = self.width - features.shape[1]
-        return features[:, : self.width] if missing <= 0 else np.pad(features, ((0, 0), (0, missing)))
+
+def fitted_to(features: Floats, width: int) -> Floats:
+    """Return the features with columns dropped at the end, or zeros added there, to be `width` wide."""
+    missing = width - features.shape[1]
+    return features[:, :width] if missing <= 0 else np.pad(features, ((0, 0), (0, missing)))
 
 
 def ranker_from(texts: Sequence[str], space: FeatureSpace | None, width: int) -> Ranker:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.dataset import DataError, FeatureQuery, Query
 from models.metrics import has_ranking, mean_ndcg
+from models.ranker import fitted_to
 from models.ranker_features import FeatureSpace, fit_features
 from models.ranker_fusion import earlier_fusion
 from nightshift.trainer import TrainerRun
@@ -68,7 +69,7 @@ def from_files(
     """Return the data of feature files; V1 is one column of theirs, ascending where the sign is -1."""
 
     def pools(queries: Sequence[FeatureQuery]) -> Pools:
-        matrices = tuple(query.features for query in queries)
+        matrices = tuple(fitted_to(query.features, train[0].features.shape[1]) for query in queries)
         v1 = tuple(v1_sign * matrix[:, v1_column].astype(np.float64) for matrix in matrices)
         return Pools(matrices, tuple(query.relevance for query in queries), v1)
 
@@ -119,7 +120,7 @@ def _read_files(run: TrainerRun) -> RankingData:
     return from_files(train, val, *letor_v1(train))
 
 
-def _some(run: TrainerRun, queries: Sequence[Item]) -> Sequence[Item]:
+def _some(run: TrainerRun, queries: list[Item]) -> list[Item]:
     if not queries:
         raise DataError(f"{run.inputs['train']}: no query; nothing can be learned from it")
     return queries

@@ -102,6 +102,8 @@ def test_files_of_another_width_are_fitted_to_the_trained_one(letor_bag):
     np.testing.assert_array_equal(same, wide)
     assert narrow.shape == same.shape
     assert (narrow[:, 8:] == 0).all()
+    data = from_files(letor(), [wider, narrower], 3, 1)
+    assert {matrix.shape[1] for matrix in data.val.matrices} == {data.width}
 
 
 def test_data_of_the_other_kind_is_refused(letor_bag):

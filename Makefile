@@ -1,0 +1,35 @@
+# Everything lives in .venv; CI and people run the same targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: night test check bench serve clean
+
+# torch first and by itself: a bare `torch` from another package's needs would bring CUDA builds along.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+night: $(STAMP)
+	$(BIN)/nightshift rehearse
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.ndcg_speed
+
+serve: $(STAMP)
+	$(BIN)/nightshift start
+
+clean:
+	rm -rf $(VENV) runs

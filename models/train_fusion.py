@@ -1,0 +1,264 @@
+"""Fusion training (`python -m models.train_fusion`): read it top to bottom.
+
+Frozen encoders run once; their vectors stay in memory. Each candidate of a query is scored once, and
+every pair of different relevance enters the margin loss. The learning rate falls along the share of
+the stage that is used up, so that it is annealed wherever the deadline is.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.data import load_split
+from models.dataset import Query
+from models.encoders import Encoders, choose, has_pictures
+from models.fusion import FusionNet, load_network, new_network, pad, save_model
+from models.losses import margin_loss
+from models.metrics import mean_ndcg
+from models.settings import FusionSettings, read_settings
+from nightshift.checkpoint import read_state
+from nightshift.instant import boottime_s
+from nightshift.trainer import TrainerRun, open_run
+
+SAVE_RESERVE_S = 1.5
+"""Real seconds kept for the last evaluation and checkpoint."""
+SAY_EVERY_S = 0.5
+KEEP = 3
+OPTIMIZER = "optimizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Queries of one split as tensors on the device: B queries, C candidates at most."""
+
+    parts: dict[str, Tensor]
+    search_BQ: Tensor
+    relevance_BC: Tensor
+    """-1 where a pool is shorter than C."""
+    queries: Sequence[Query]
+
+    def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return parts, searches and labels of some queries."""
+        parts = {modality: values[rows] for modality, values in self.parts.items()}
+        return parts, self.search_BQ[rows], self.relevance_BC[rows]
+
+
+def make_pools(queries: Sequence[Query], encoders: Encoders, device: str) -> Pools:
+    """Return one split, encoded."""
+    encoded = [encoders.items(query.candidates) for query in queries]
+    labels = [query.relevance() for query in queries]
+    longest = max(label.size for label in labels)
+    relevance = np.full((len(labels), longest), -1, dtype=np.int64)
+    for row, label in enumerate(labels):
+        relevance[row, : label.size] = label
+    return Pools(
+        parts={m: pad([item[m] for item in encoded]).to(device) for m in encoded[0]},
+        search_BQ=torch.from_numpy(encoders.texts([query.text for query in queries])).to(device),
+        relevance_BC=torch.from_numpy(relevance).to(device),
+        queries=queries,
+    )
+
+
+def validate(network: FusionNet, pools: Pools) -> float:
+    """Return the mean nDCG@10 of a split."""
+    network.eval()
+    with torch.inference_mode():
+        scores_BC = network(pools.parts, pools.search_BQ).double().cpu().numpy()
+    network.train()
+    labels = [query.relevance() for query in pools.queries]
+    return mean_ndcg([row[: label.size] for row, label in zip(scores_BC, labels, strict=True)], labels)
+
+
+class Training:
+    """One model on its way: network, optimiser, where it is, what it knows of itself."""
+
+    def __init__(
+        self, run: TrainerRun, settings: FusionSettings, encoders: Encoders, train: Pools, val: Pools
+    ):
+        self.run, self.settings, self.encoders, self.train, self.val = run, settings, encoders, train, val
+        self.network = new_network(encoders, settings.width, settings.heads, settings.hidden, run.seed)
+        self.step = self.epoch = 0
+        if run.resume:
+            self.network = load_network(run.resume)
+        self.network.to(run.device).train()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate)
+        if run.resume:
+            self._restore(run.resume)
+        self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
+        self.losses: list[float] = []
+        self.said_s = 0.0
+
+    @property
+    def batches(self) -> int:
+        """Optimiser steps per epoch."""
+        return -(-len(self.train.queries) // self.settings.queries_per_batch)
+
+    @property
+    def total(self) -> int:
+        """Queries to see in all, if time allows."""
+        return len(self.train.queries) * self.settings.epochs
+
+    def _restore(self, checkpoint: Path) -> None:
+        state = read_state(checkpoint)
+        self.step, self.epoch = int(str(state["step"])), int(str(state["epoch"]))
+        tensors = load_file(checkpoint / OPTIMIZER)
+        for number, parameter in enumerate(self.network.parameters()):
+            if f"{number}.exp_avg" in tensors:
+                self.optimizer.state[parameter] = {
+                    name: tensors[f"{number}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")
+                }
+
+    def save(self, score: float) -> None:
+        """Write a checkpoint of exactly these weights and forget old ones."""
+
+        def write(folder: Path) -> None:
+            save_model(folder, self.network, self.encoders)
+            tensors = {}
+            for number, parameter in enumerate(self.network.parameters()):
+                for name, value in self.optimizer.state.get(parameter, {}).items():
+                    tensors[f"{number}.{name}"] = value.detach().cpu().contiguous()
+            save_file(tensors, folder / OPTIMIZER)
+
+        self.run.phase("checkpoint")
+        self.run.save(
+            self.step, write, kind="fusion", selection_score=score, epoch=self.epoch, seed=self.run.seed,
+            encoders=dict(self.encoders.choice.spoken), parameters=sum(p.numel() for p in self.network.parameters()),
+        )  # fmt: skip
+        forget_old(self.run.folder.checkpoints)
+
+    def order(self) -> np.ndarray:
+        """Return this epoch's order of queries: from (seed, epoch) alone, so that a resumed run repeats it."""
+        return np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.train.queries))
+
+    def step_once(self, rows: np.ndarray) -> float:
+        """Return the loss of one optimiser step."""
+        share = self.run.share(self.step, self.batches * self.settings.epochs)
+        torch.manual_seed(self.run.seed * 1_000_003 + self.step)  # dropout, the same after a resume
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - share)
+        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
+        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def say(self, force: bool = False) -> None:
+        """Tell how far it is, at most twice a second."""
+        now_s = boottime_s()
+        if not force and now_s - self.said_s < SAY_EVERY_S:
+            return
+        self.said_s = now_s
+        seen = min(self.total, self.step * self.settings.queries_per_batch)
+        share = self.run.share(self.step, self.batches * self.settings.epochs)
+        self.run.progress(self.step, samples=seen, total=self.total, share=share)
+        if self.losses:
+            self.run.metrics(self.step, loss=float(np.mean(self.losses)), epoch=float(self.epoch))
+            self.losses = []
+
+    def run_epoch(self) -> bool:
+        """Return whether the epoch was completed before the time was over."""
+        order, size = self.order(), self.settings.queries_per_batch
+        for start in range((self.step % self.batches) * size, len(order), size):
+            loss = self.step_once(order[start : start + size])
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"the loss is not finite at step {self.step}")
+            self.losses.append(loss)
+            self.say()
+            if self.run.should_stop(SAVE_RESERVE_S):
+                return False
+        self.epoch += 1
+        return True
+
+    def evaluate_and_save(self) -> None:
+        """Score validation, tell it, and save."""
+        self.run.phase("evaluate")
+        score = validate(self.network, self.val)
+        self.run.metrics(
+            self.step,
+            val_ndcg_at_10=score,
+            val_ndcg_at_10_v1=self.v1,
+            val_gain=score - self.v1,
+            epoch=self.epoch,
+        )
+        self.save(score)
+        self.run.phase("train")
+
+
+def forget_old(checkpoints: Path) -> None:
+    """Remove checkpoints, except the last three and the one that validates best."""
+    paths = sorted(checkpoints.glob("step-*"))
+    best = max(paths, key=lambda path: float(str(read_state(path)["selection_score"])))
+    for path in paths[:-KEEP]:
+        if path != best:
+            shutil.rmtree(path)
+
+
+def train(run: TrainerRun, settings: FusionSettings) -> None:
+    """Train until the epochs or the time are over; the last weights are always saved."""
+    run.phase("load")
+    images = run.inputs.get("images")
+    train_queries, val_queries = (
+        load_split(run.inputs["train"], images),
+        load_split(run.inputs["val"], images),
+    )
+    texts = len(
+        {t for q in [*train_queries, *val_queries] for t in (q.text, *(c.text for c in q.candidates))}
+    )
+    seconds = min(run.seconds_left(), 1e9)
+    cache = run.inputs.get("cache")
+    if run.resume:
+        encoders = Encoders.load(run.resume, run.device, cache)
+    else:
+        choice = choose(
+            settings.text_encoder, settings.vision_encoder, texts, seconds, has_pictures(train_queries)
+        )
+        encoders = Encoders.fit(choice, train_queries, run.device, cache)
+    print("encoders:", dict(encoders.choice.spoken))
+    training = Training(
+        run, settings, encoders,
+        make_pools(train_queries, encoders, run.device), make_pools(val_queries, encoders, run.device),
+    )  # fmt: skip
+    run.phase("train")
+    if not run.resume:
+        training.evaluate_and_save()
+    saved_step = training.step
+    while training.epoch < settings.epochs:
+        whole = training.run_epoch()
+        training.say(force=True)
+        due = training.epoch % settings.evaluate_every == 0 or training.epoch == settings.epochs
+        if (whole and due) or not whole:
+            training.evaluate_and_save()
+            saved_step = training.step
+        if not whole:
+            break
+    if saved_step != training.step:
+        training.evaluate_and_save()
+
+
+def main() -> int:
+    """Return the exit code of this trainer."""
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    run = open_run()
+    settings = read_settings(FusionSettings, run.inputs.get("settings"))
+    try:
+        train(run, settings)
+    except torch.OutOfMemoryError:
+        run.out_of_memory()
+    except FloatingPointError as error:
+        print(f"train_fusion: {error}", file=sys.stderr)
+        return 1
+    run.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
