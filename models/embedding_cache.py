@@ -36,10 +36,8 @@ class EmbeddingCache:
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """Return the positions of keys that are not known yet, each key once."""
-        seen: set[str] = set()
-        return [
-            i for i, key in enumerate(keys) if key not in self.rows and not (key in seen or seen.add(key))
-        ]
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        return sorted(i for key, i in first.items() if key not in self.rows)
 
     def add(self, keys: Sequence[str], vectors: Floats) -> None:
         """Remember rows, and replace the file by one that has them too."""

@@ -76,8 +76,8 @@ class Standard:
         return cls(table.mean(axis=0), np.maximum(table.std(axis=0), 1e-4))
 
     def apply(self, table: Floats) -> Floats:
-        """Return the table standardised and clipped to +-4 spreads, divided by sqrt(columns)."""
-        scaled = np.clip((table - self.mean) / self.spread, -4, 4) / np.sqrt(max(1, table.shape[1]))
+        """Return the table standardised and clipped to +-4 spreads, each row of length 3 or so."""
+        scaled = np.clip((table - self.mean) / self.spread, -4, 4) * (3 / np.sqrt(max(1, table.shape[1])))
         return np.asarray(scaled, dtype=np.float32)
 
 

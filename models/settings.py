@@ -33,7 +33,7 @@ class FusionSettings(Settings):
     heads: int = 8
     width: int = 512
     hidden: int = 256
-    queries_per_batch: int = 8
+    queries_per_batch: int = 4
     vision_encoder: str = "openai/clip-vit-base-patch32"
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -41,7 +41,6 @@ class FusionSettings(Settings):
 class EvaluateSettings(Settings):
     """`models.evaluate_fusion`."""
 
-    permutations: int = 3
     worst: int = 10
 
 

@@ -81,7 +81,7 @@ class Training:
 
     def __init__(
         self, run: TrainerRun, settings: FusionSettings, encoders: Encoders, train: Pools, val: Pools
-    ):
+    ) -> None:
         self.run, self.settings, self.encoders, self.train, self.val = run, settings, encoders, train, val
         self.network = new_network(encoders, settings.width, settings.heads, settings.hidden, run.seed)
         self.step = self.epoch = 0

@@ -1,0 +1,32 @@
+"""What the sampler saw of the GPU over the whole night."""
+
+from collections.abc import Sequence
+
+from nightshift.rundir import RunDir
+from tasks.report_model import Facts, StageReport
+from verdict.utilisation import read_samples, utilisation
+
+
+def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, speed: float) -> Facts:
+    """Return device, samples and busy share from first start to last end, or the reason for none.
+
+    `told` is the nightwatch's word on the GPU: its name, or why there is none.
+    """
+    try:
+        samples = read_samples(run.gpu_samples)
+    except (OSError, ValueError):
+        return {"reason": "gpu.jsonl cannot be read"}
+    starts = [stage.start for stage in stages if stage.start]
+    ends = [stage.end for stage in stages if stage.end]
+    if not samples or not starts or not ends:
+        return {"reason": told or "the GPU was never sampled"}
+    use = utilisation(samples, min(starts), max(ends), speed)
+    if use is None:
+        return {"device": told, "reason": "no sample falls into the stages"}
+    return {
+        "device": told,
+        "samples": use.samples,
+        "busy_low_pct": round(use.low_pct, 1),
+        "busy_high_pct": round(use.high_pct, 1),
+        "coverage": round(use.coverage, 3),
+    }

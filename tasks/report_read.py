@@ -1,0 +1,129 @@
+"""One run directory in, one report out; a missing or broken file is said, and never stops it."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from nightshift.rundir import RunDir
+from tasks.report_chain import Chain, check_chain
+from tasks.report_curves import read_curves
+from tasks.report_gpu import gpu_facts
+from tasks.report_model import DataReport, NightEvent, NightReport
+from tasks.report_records import HandoffRecord, RunFiles, SealRecord, StatusRecord
+from tasks.report_stages import read_stages
+from tasks.report_word import answer_of
+from verdict.finding import Verdict
+
+Fields = dict[str, object]
+
+
+def read_report(run: RunDir) -> NightReport:
+    """Return the report of this run directory as it stands."""
+    files = RunFiles(run.path)
+    seal = files.read(run.seal, SealRecord)
+    status = files.read(run.status, StatusRecord)
+    handoff = files.read(run.handoff, HandoffRecord, needed=False)
+    verdict = files.read(run.verdict, Verdict, needed=handoff is not None)
+    stages = read_stages(run, files, seal, status, ended=handoff is not None)
+    chain = check_chain(run, seal.nonce, handoff.ledger_head) if seal and handoff else Chain()
+    gaps = [*files.gaps, *chain.gaps]
+    answer = answer_of(run, verdict, handoff, status, chain, gaps)
+    believed = verdict or Verdict(word=answer.word, sentence="", next_step="")
+    curves, odd_values = read_curves(run, [stage.name for stage in stages], _judged_v1(believed))
+    zone, odd_zone = _zone(seal.timezone if seal else "UTC")
+    told = status.gpu if status else ""
+    fields = _judged(believed) | _handed_over(handoff) | _sealed(run, seal)
+    return NightReport.model_validate(
+        fields
+        | {
+            "word": answer.word,
+            "sentence": answer.sentence,
+            "next_step": answer.next_step,
+            "deadline": _deadline(seal, status, handoff),
+            "decoy": chain.decoy,
+            "stages": stages,
+            "findings": tuple(dict.fromkeys([*chain.stop, *gaps, *believed.findings])),
+            "warnings": (*chain.warnings, *believed.warnings, *_set_aside(seal), *odd_values, *odd_zone),
+            "events": _events(status),
+            "curves": curves,
+            "timezone": zone,
+            "gpu": gpu_facts(run, stages, told, seal.speed if seal else 1.0),
+            "anchored": chain.anchored,
+        }
+    )
+
+
+def _sealed(run: RunDir, seal: SealRecord | None) -> Fields:
+    """Return what the seal says of the night, or what the folder's place says where there is none."""
+    place: Fields = {"run_dir": str(run.path), "report": str(run.report_html)}
+    if seal is None:
+        return place | {"night": run.path.name, "title": run.path.name, "date": run.path.parent.name}
+    return place | {
+        "night": seal.night.name,
+        "title": seal.night.title,
+        "date": seal.date,
+        "speed": seal.speed,
+        "window_start": seal.window.start,
+        "data": DataReport(name=seal.data.name, kind=seal.data.kind, facts=seal.data.facts),
+    }
+
+
+def _judged(verdict: Verdict) -> Fields:
+    return {
+        "criteria": verdict.criteria,
+        "scores": verdict.scores,
+        "modalities": verdict.modalities,
+        "pools": verdict.pools,
+        "encoders": verdict.encoders,
+        "per_query_gains": verdict.per_query_gains,
+        "loss_facts": verdict.loss_facts,
+        "latency": verdict.latency,
+    }
+
+
+def _handed_over(handoff: HandoffRecord | None) -> Fields:
+    if handoff is None:
+        return {}
+    return {
+        "handed_over_at": handoff.handed_over_at,
+        "on_time": handoff.on_time,
+        "handed_over": handoff.files,
+        "ledger_head": handoff.ledger_head,
+    }
+
+
+def _deadline(
+    seal: SealRecord | None, status: StatusRecord | None, handoff: HandoffRecord | None
+) -> datetime | None:
+    """Return the hand-over's time by the latest source that names it; it may have been moved."""
+    if handoff and handoff.deadline:
+        return handoff.deadline
+    if status and status.hand_over:
+        return status.hand_over
+    return seal.window.hand_over if seal else None
+
+
+def _judged_v1(verdict: Verdict) -> float | None:
+    value = verdict.scores.get("validation", {}).get("ndcg_at_10_v1")
+    return value if isinstance(value, float) else None
+
+
+def _set_aside(seal: SealRecord | None) -> list[str]:
+    counts = seal.data.set_aside if seal else {}
+    return [
+        f"{count} items of the data were set aside: {kind.replace('_', ' ')}"
+        for kind, count in counts.items()
+    ]
+
+
+def _events(status: StatusRecord | None) -> tuple[NightEvent, ...]:
+    notes = status.notes if status else ()
+    return tuple(NightEvent(at=note.at, text=note.text) for note in notes if note.at)
+
+
+def _zone(name: str) -> tuple[str, list[str]]:
+    """Return a zone that this machine knows, and a warning where it is not the night's own."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC", [f"times are UTC: the zone {name!r} is not known on this machine"]
+    return name, []
