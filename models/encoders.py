@@ -1,7 +1,7 @@
 """Raw items and queries as vectors: fitted on train, saved as JSON and arrays, rebuilt from raw inputs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from models.attribute_features import NumberSchema, attribute_words
 from models.dataset import Candidate, Query
 from models.embedding_cache import EmbeddingCache, content_key
 from models.image_features import VERSION as HAND_MADE
-from models.image_features import WIDTH as HAND_MADE_WIDTH
 from models.image_features import image_features
 from models.pretrained import (
     MINILM_TEXTS_PER_S,
@@ -168,15 +167,19 @@ class Encoders:
             self._texts.add([keys[i] for i in new], self._text([texts[i] for i in new]))
         return np.concatenate([words, self._texts.stack(keys)], axis=1)
 
-    def items(self, items: Sequence[Candidate]) -> dict[str, Floats]:
-        """Return per modality the vectors of these items, shape (items, width)."""
+    def modality(self, name: str, items: Sequence[Candidate]) -> Floats:
+        """Return the vectors of one modality of these items, shape (items, width)."""
+        if name == "image":
+            return self._images(items)
+        if name == "text":
+            return self.texts([item.text for item in items])
         words = self._tfidf([attribute_words(item.attributes) for item in items])
         numbers = self.numbers.encode([item.attributes for item in items])
-        return {
-            "image": self._images(items),
-            "text": self.texts([item.text for item in items]),
-            "attributes": np.concatenate([words, numbers * 0.3], axis=1),
-        }
+        return np.concatenate([words, numbers * 0.3], axis=1)
+
+    def items(self, items: Sequence[Candidate]) -> dict[str, Floats]:
+        """Return per modality the vectors of these items, shape (items, width)."""
+        return {name: self.modality(name, items) for name in MODALITIES}
 
     def save(self, folder: Path) -> None:
         """Write what rebuilds these encoders: JSON and plain arrays."""
@@ -206,6 +209,8 @@ def has_pictures(queries: Sequence[Query]) -> bool:
     return any(candidate.image for query in queries for candidate in query.candidates)
 
 
-def unstandardised_width(choice: Choice) -> int:
-    """Return the width of one picture's vector."""
-    return 768 if choice.vision_source else HAND_MADE_WIDTH
+def raw_content(modality: str, item: Candidate) -> Hashable:
+    """Return what one modality of an item is made of: equal content has equal vectors."""
+    if modality == "image":
+        return item.image
+    return item.text if modality == "text" else tuple(sorted(item.attributes.items()))

@@ -6,7 +6,6 @@ The test split is the judge's alone; this stage helps a person to see where the 
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,23 +15,12 @@ from models.dataset import Query
 from models.fusion import FusionScorer, load_scorer
 from models.metrics import ndcg_per_query
 from models.settings import EvaluateSettings, read_settings
-from nightshift.checkpoint import read_state, whole_checkpoints, write_atomically
-from nightshift.rundir import StageDir
+from models.stage_best import best_checkpoint
+from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
 from nightshift.trainer import TrainerRun, open_run
 
 TOP = 3
-
-
-def best_checkpoint(stage: Path) -> Path:
-    """Return the whole checkpoint of a stage that validated best.
-
-    Raises NightError where the stage left none.
-    """
-    paths = whole_checkpoints(StageDir(stage).checkpoints)
-    if not paths:
-        raise NightError(f"{stage}: training left no whole checkpoint, so there is nothing to evaluate")
-    return max(paths, key=lambda path: float(str(read_state(path).get("selection_score", -1))))
 
 
 def worst_queries(

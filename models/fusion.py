@@ -14,7 +14,7 @@ Shapes: B queries, C candidates, M = 3 modalities, D = 512, H heads, T = tower w
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.dataset import FeatureQuery, Query
-from models.encoders import MODALITIES, Encoders
+from models.dataset import Candidate, FeatureQuery, Query
+from models.encoders import MODALITIES, Encoders, raw_content
 from models.scorers import Request
 
 TOWER = 64
@@ -71,17 +71,30 @@ class FusionNet(nn.Module):
         self.lexical_weight = nn.Parameter(torch.tensor([0.5, 0.5]))
         self.dropout = nn.Dropout(0.1)
 
-    def item_side(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what depends on the item alone; every value has shape (..., width or tower)."""
-        tokens = {m: self.norm(self.token[m](self.dropout(parts[m]))) for m in MODALITIES}
-        side = {"query": self.to_query(tokens["image"])}
+    def item_widths(self, modality: str) -> list[tuple[str, int]]:
+        """Return what the item side of one modality consists of, in order, with widths."""
+        width = self.shape.width
+        query = [("query", width)] if modality == "image" else []
+        words = [("words", self.lexical)] if modality != "image" else []
+        return [*query, ("key", width), ("value", width), ("tower", TOWER), *words]
+
+    def item_side(self, modality: str, x: Tensor) -> Tensor:
+        """Return what depends on one modality of an item alone, (..., sum of `item_widths`)."""
+        dropped = self.dropout(x)
+        token = self.norm(self.token[modality](dropped))
+        query = [self.to_query(token)] if modality == "image" else []
+        words = [x[..., : self.lexical]] if modality != "image" else []
+        tower = self.item_tower[modality](dropped)
+        return torch.cat([*query, self.to_key(token), self.to_value(token), tower, *words], dim=-1)
+
+    def _item(self, sides: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        item = {}
         for m in MODALITIES:
-            side[f"key_{m}"] = self.to_key(tokens[m])
-            side[f"value_{m}"] = self.to_value(tokens[m])
-            side[f"tower_{m}"] = self.item_tower[m](self.dropout(parts[m]))
-        side["words_text"] = parts["text"][..., : self.lexical]
-        side["words_attributes"] = parts["attributes"][..., : self.lexical]
-        return side
+            named = self.item_widths(m)
+            values = torch.split(sides[m], [width for _, width in named], dim=-1)
+            for (name, _), value in zip(named, values, strict=True):
+                item["query" if name == "query" else f"{name}_{m}"] = value
+        return item
 
     def search_side(self, search_BQ: Tensor) -> dict[str, Tensor]:
         """Return what depends on the search alone, shapes (B, width or tower)."""
@@ -91,8 +104,9 @@ class FusionNet(nn.Module):
         side["words"] = search_BQ[..., : self.lexical]
         return side
 
-    def combine(self, item: Mapping[str, Tensor], search: Mapping[str, Tensor]) -> Tensor:
-        """Return scores_BC from item sides (B, C, .) and search sides (B, .)."""
+    def combine(self, sides: Mapping[str, Tensor], search: Mapping[str, Tensor]) -> Tensor:
+        """Return scores_BC from item sides per modality (B, C, .) and search sides (B, .)."""
+        item = self._item(sides)
         heads, each = self.shape.heads, self.shape.width // self.shape.heads
         lead = item["query"].shape[:-1]
         query_BCHd = (item["query"] + search["query"][:, None]).reshape(*lead, heads, each)
@@ -114,7 +128,8 @@ class FusionNet(nn.Module):
 
     def forward(self, parts: Mapping[str, Tensor], search_BQ: Tensor) -> Tensor:
         """Return scores_BC; parts have shapes (B, C, width of the modality)."""
-        return self.combine(self.item_side(parts), self.search_side(search_BQ))
+        sides = {m: self.item_side(m, parts[m]) for m in MODALITIES}
+        return self.combine(sides, self.search_side(search_BQ))
 
 
 def new_network(encoders: Encoders, width: int, heads: int, hidden: int, seed: int) -> FusionNet:
@@ -152,6 +167,7 @@ class FusionScorer:
         self.encoders = dict(encoders.choice.spoken)
         pictures = bool(encoders.standard.mean.size > 1)
         self.modalities = MODALITIES if pictures else MODALITIES[1:]
+        self._sides: dict[str, dict[Hashable, NDArray[np.float32]]] = {m: {} for m in MODALITIES}
 
     def encode(self, queries: Sequence[Query] | Sequence[FeatureQuery]) -> list[Request]:
         """Return one request per query; item and search sides are computed once each."""
@@ -162,15 +178,27 @@ class FusionScorer:
             vectors = torch.from_numpy(self._encoders.texts([query.text for query in searches]))
             search = self.network.search_side(vectors.to(self.device))
             packed = torch.cat([search[name] for name in sorted(search)], dim=-1).cpu().numpy()
-        return [Request(self._parts(q), packed[row]) for row, q in enumerate(searches)]
+        everyone = [candidate for query in searches for candidate in query.candidates]
+        rows = {m: self._rows(m, everyone) for m in MODALITIES}
+        ends = np.cumsum([len(query.candidates) for query in searches])
+        requests = []
+        for number, end in enumerate(ends):
+            pool = slice(int(end) - len(searches[number].candidates), int(end))
+            parts = {m: np.stack(rows[m][pool]) for m in MODALITIES}
+            requests.append(Request(parts, packed[number]))
+        return requests
 
-    def _parts(self, query: Query) -> dict[str, NDArray[np.float32]]:
-        encoded = self._encoders.items(query.candidates)
-        with torch.inference_mode():
-            side = self.network.item_side(
-                {m: torch.from_numpy(v).to(self.device) for m, v in encoded.items()}
-            )
-        return {name: value.cpu().numpy() for name, value in side.items()}
+    def _rows(self, modality: str, items: Sequence[Candidate]) -> list[NDArray[np.float32]]:
+        """Return the item side of one modality per item; equal raw content is computed once."""
+        known = self._sides[modality]
+        keys = [raw_content(modality, item) for item in items]
+        new = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
+        if new:
+            encoded = self._encoders.modality(modality, list(new.values()))
+            with torch.inference_mode():
+                sides = self.network.item_side(modality, torch.from_numpy(encoded).to(self.device))
+            known.update(zip(new, sides.cpu().numpy(), strict=True))
+        return [known[key] for key in keys]
 
     def _unpack(self, packed: Tensor) -> dict[str, Tensor]:
         width, lexical = self.network.shape.width, self.network.lexical

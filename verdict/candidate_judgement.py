@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
+
 from models.bm25 import BM25
 from models.candidates import corpus_of, load_candidates, recall_at_k, relevant_of
-from models.pool import PoolIndex, load_pool
-
 from models.dataset import Query
+from models.pool import PoolIndex, load_pool
 from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.rundir import RunDir
 from nightshift.states import Metric
@@ -138,10 +139,12 @@ def _time_pool(pool: PoolIndex, texts: list[str]) -> Latency:
     return time_calls(calls, f"{pool.timed_path}, {pool.size:,} items")  # type: ignore[arg-type]
 
 
-def _pool_rows(run: RunDir, seal: Seal) -> list[dict[str, object]]:
+def _pool_rows(run: RunDir, seal: Seal) -> list[dict[str, JsonValue]]:
     for stage in seal.night.stages:
         try:
-            rows: list[dict[str, object]] = json.loads((run.stage(stage.name).out / "pools.json").read_text())
+            rows: list[dict[str, JsonValue]] = json.loads(
+                (run.stage(stage.name).out / "pools.json").read_text()
+            )
         except (OSError, ValueError):
             continue
         return rows

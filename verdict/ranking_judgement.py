@@ -1,11 +1,11 @@
 """A night that ends in a ranker: its gain over V1.0, its loss, compliance, latency and modalities."""
 
 import numpy as np
-from models.losses import pair_statistics
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from models.dataset import Query
+from models.losses import pair_statistics
 from models.scorers import Scorer, load_scorer
 from nightshift.states import Metric
 from schedules.plan import Criterion

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from models.data import letor_v1, load_letor, load_split
 from numpy.typing import NDArray
 
+from models.data import letor_v1, load_letor, load_split
 from models.dataset import Candidate, FeatureQuery, Query
 from models.metrics import has_ranking, ndcg_per_query
 from models.scorers import Request, Scorer

@@ -39,7 +39,7 @@ def t_interval(differences: Sequence[float] | Floats, confidence: float = 0.95) 
         raise ValueError("an interval needs at least two differences")
     mean, sd = float(values.mean()), float(values.std(ddof=1))
     half = float(stats.t.ppf(0.5 + confidence / 2, values.size - 1)) * sd / math.sqrt(values.size)
-    skew = float(stats.skew(values)) if sd > 0 else 0.0
+    skew = float(stats.skew(values)) if sd > 1e-9 * abs(mean) else 0.0
     return Interval(mean, mean - half, mean + half, int(values.size), sd, skew)
 
 
@@ -59,7 +59,7 @@ def johnson_t(differences: Sequence[float] | Floats) -> float:
     """Return Johnson's skew-corrected t of the mean against 0 (Johnson 1978, JASA 73:536)."""
     values = np.asarray(differences, dtype=np.float64)
     n, mean, variance = values.size, float(values.mean()), float(values.var(ddof=1))
-    if variance == 0:
+    if variance <= (1e-9 * mean) ** 2:  # equal up to rounding
         return math.inf if mean > 0 else 0.0
     third = float(((values - mean) ** 3).mean())
     shift = third / (6 * variance * n) + third * mean**2 / (3 * variance**2)

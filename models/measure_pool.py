@@ -1,0 +1,190 @@
+"""The pool test (`python -m models.measure_pool`): recall and latency of each index, pool by pool."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from models.candidates import CandidateEncoder, corpus_of, load_candidates
+from models.data import load_split
+from models.pool import BACKEND, K, PoolIndex, build, grow, latencies_ms, tune
+from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, why_skip
+from models.settings import PoolSettings, read_settings
+from models.stage_best import best_checkpoint
+from nightshift.checkpoint import write_atomically
+from nightshift.instant import boottime_s
+from nightshift.states import NightError
+from nightshift.trainer import TrainerRun, open_run
+
+INDEXES = ("Flat", "IVF,SQ8", "HNSW")
+RESERVE_S = 2.0
+KEEP_AT_MOST = 100_000
+"""Largest pool whose index goes into the hand-over."""
+Floats = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+class Serving(NamedTuple):
+    """An index that reaches the recall target."""
+
+    p95_ms: float
+    recall_at_100: float
+    pool: PoolIndex
+    effort: int
+
+
+@dataclass
+class PoolTest:
+    """The test as far as it is."""
+
+    run: TrainerRun
+    settings: PoolSettings
+    encoder: CandidateEncoder
+    real: Floats
+    queries: Floats
+    rows: list[PoolRow] = field(default_factory=list)
+
+    def restore(self) -> None:
+        """Take over the points that an attempt before this one has finished."""
+        path = self.run.folder.out / "pools.json"
+        if path.exists():
+            self.rows = [
+                PoolRow(**record) for record in json.loads(path.read_text()) if not record["skipped"]
+            ]
+
+    def known(self, size: int, name: str) -> bool:
+        """Return whether this point is finished."""
+        return any(row.size == size and row.index == name for row in self.rows)
+
+    def add(self, row: PoolRow) -> None:
+        """Keep one point on disk, and tell it."""
+        self.rows.append(row)
+        records = [known.record() for known in self.rows]
+        write_atomically(self.run.folder.out / "pools.json", json.dumps(records, indent=1))
+        done, total = len(self.rows), len(self.settings.pools) * len(INDEXES)
+        self.run.progress(done, samples=done, total=total, share=self.run.share(done, total))
+        if not row.skipped:
+            name = row.index.replace(",", "_").lower()
+            self.run.metrics(
+                done, **{f"{name}_recall_at_100": row.recall_at_100, f"{name}_p95_ms": row.p95_ms}
+            )
+        print(row.record(), flush=True)
+
+    def measure_size(self, size: int) -> None:
+        """Measure every index over one pool, and save the best serving index of it."""
+        self.run.phase("load")
+        if all(self.known(size, name) for name in INDEXES):
+            return
+        vectors, jittered = grow(self.real, size, self.run.seed)
+        exact: Ids | None = None
+        serving: list[Serving] = []
+        for name in INDEXES:
+            if self.run.should_stop(RESERVE_S):
+                break
+            if self.known(size, name) and exact is not None:
+                continue
+            needed = predicted_bytes(name, size, vectors.shape[1]), predicted_seconds(name, size, self.rows)
+            skipped = why_skip(*needed, self.run.seconds_left() - RESERVE_S)
+            if skipped:
+                self.add(_skipped(size, name, jittered, *needed, skipped))
+                continue
+            row, index, effort, exact = self._measure(name, vectors, jittered, needed, exact)
+            if not self.known(size, name):
+                self.add(row)
+            if row.meets_recall_target:
+                pool = PoolIndex(self.encoder, index, vectors, name)
+                serving.append(Serving(row.p95_ms, row.recall_at_100, pool, effort))
+        self._save_serving(size, serving)
+
+    def _measure(
+        self, name: str, vectors: Floats, jittered: float, needed: tuple[float, float], exact: Ids | None
+    ) -> tuple[PoolRow, faiss.Index, int, Ids]:
+        """Return one point, its index, its effort, and what exact search finds (Flat comes first)."""
+        self.run.phase("train")
+        size = len(vectors)
+        begin = boottime_s()
+        index = build(name, vectors)
+        build_s = boottime_s() - begin
+        self.run.phase("evaluate")
+        if exact is None:
+            exact = np.asarray(index.search(self.queries, min(K, size))[1], dtype=np.int64)
+        target = self.settings.recall_target
+        reached, effort, words = tune(name, index, self.queries, exact, target)
+        taken = latencies_ms(lambda query: index.search(query, K), self.queries)
+        p50, p95, p99 = (float(np.percentile(taken, q)) for q in (50, 95, 99))
+        row = PoolRow(
+            size=size,
+            index=name,
+            recall_at_100=reached,
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+            bytes_per_vector=needed[0] / size - 4.0 * vectors.shape[1],
+            build_s=build_s,
+            jittered_share=jittered,
+            parameters=words,
+            backend=BACKEND,
+            meets_recall_target=reached >= target,
+            queries=len(self.queries),
+            predicted_bytes=needed[0],
+            predicted_s=needed[1],
+        )
+        return row, index, effort, exact
+
+    def _save_serving(self, size: int, serving: list[Serving]) -> None:
+        if not serving or size > KEEP_AT_MOST:
+            return
+        _, reached, pool, effort = min(serving, key=lambda found: found.p95_ms)
+        self.run.phase("checkpoint")
+        self.run.save(
+            len(self.rows),
+            lambda folder: pool.save(folder, effort),
+            kind="pool",
+            selection_score=reached,
+            size=size,
+            index=pool.name,
+            encoders={"text": self.encoder.encoder},
+        )
+
+
+def _skipped(
+    size: int, name: str, jittered: float, expected_bytes: float, expected_s: float, why: str
+) -> PoolRow:
+    return PoolRow(
+        size, name, 0, 0, 0, 0, 0, 0, jittered, "", BACKEND, False, 0, expected_bytes, expected_s, why
+    )
+
+
+def measure(run: TrainerRun, settings: PoolSettings) -> None:
+    """Measure pool after pool until the next one does not fit."""
+    run.phase("load")
+    encoder = load_candidates(best_checkpoint(run.inputs["stage.candidates"]))
+    train, val = load_split(run.inputs["train"], None), load_split(run.inputs["val"], None)
+    real = encoder.encode_items(corpus_of([*train, *val]))
+    texts = list(dict.fromkeys(query.text for query in [*val, *train]))[: settings.queries]
+    test = PoolTest(run, settings, encoder, real, encoder.encode_queries(texts))
+    test.restore()
+    for size in sorted(settings.pools):
+        if run.should_stop(RESERVE_S):
+            break
+        test.measure_size(size)
+
+
+def main() -> int:
+    """Return the exit code of this trainer."""
+    run = open_run()
+    try:
+        measure(run, read_settings(PoolSettings, run.inputs.get("settings")))
+    except NightError as error:
+        print(f"measure_pool: {error}", file=sys.stderr)
+        return 2
+    run.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What the next step of a pool test would cost: bytes and seconds, predicted from the steps before."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MEMORY_SHARE = 0.6
+"""Share of the available memory that a step may take."""
+BYTES_PER_VECTOR = {"Flat": 4.0, "IVF,SQ8": 1.0, "HNSW": 4.0}
+"""Per dimension; HNSW adds its links."""
+HNSW_LINK_BYTES = 2 * 32 * 4 * 1.1
+FIRST_BUILD_S = {"Flat": 1e-7, "IVF,SQ8": 6e-5, "HNSW": 1.2e-4}
+"""Seconds per vector before anything was measured, on one of two cores."""
+GROWTH = {"Flat": 1.0, "IVF,SQ8": 1.15, "HNSW": 1.15}
+"""Exponent with which build time grows with the pool."""
+
+
+@dataclass(frozen=True)
+class PoolRow:
+    """One finished point: an index over a pool."""
+
+    size: int
+    index: str
+    recall_at_100: float
+    """Share of exact search's first 100 that the index finds."""
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    bytes_per_vector: float
+    build_s: float
+    jittered_share: float
+    """Share of the pool that are copies of real items with noise added, beyond the real ones."""
+    parameters: str
+    backend: str
+    meets_recall_target: bool
+    queries: int
+    predicted_bytes: float
+    predicted_s: float
+    skipped: str = ""
+    """Why the point was not measured; then every figure is 0."""
+
+    def record(self) -> dict[str, object]:
+        """Return the row as JSON fields."""
+        return asdict(self)
+
+
+def predicted_bytes(index: str, size: int, width: int) -> float:
+    """Return the memory of an index and of the vectors it is built from."""
+    own = BYTES_PER_VECTOR[index] * width + (HNSW_LINK_BYTES if index == "HNSW" else 0)
+    return size * (own + 4.0 * width)
+
+
+def predicted_seconds(index: str, size: int, rows: Sequence[PoolRow]) -> float:
+    """Return the seconds to build this index, from the largest one of its kind that was measured."""
+    known = [row for row in rows if row.index == index and not row.skipped]
+    if not known:
+        return FIRST_BUILD_S[index] * size + 1.0
+    last = max(known, key=lambda row: row.size)
+    return last.build_s * (size / last.size) ** GROWTH[index] + 1.0
+
+
+def available_bytes() -> float:
+    """Return the memory that is free for us, by /proc/meminfo; infinite where there is none."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return float("inf")
+
+
+def why_skip(bytes_needed: float, seconds_needed: float, seconds_left: float) -> str:
+    """Return why a step must not be tried, or an empty text."""
+    allowed = MEMORY_SHARE * available_bytes()
+    if bytes_needed > allowed:
+        return f"needs about {bytes_needed / 1e9:.1f} GB, {allowed / 1e9:.1f} GB may be used"
+    if seconds_needed > seconds_left:
+        return f"needs about {seconds_needed:.0f} s, {max(0.0, seconds_left):.0f} s are left"
+    return ""

@@ -1,0 +1,168 @@
+"""Candidate generator (`python -m models.train_candidates`): pairs of search and relevant item, in-batch negatives."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.bm25 import BM25
+from models.candidates import (
+    CandidateEncoder,
+    corpus_of,
+    item_text,
+    load_candidates,
+    recalls,
+    recalls_of_scores,
+    relevant_of,
+    train_tokenizer,
+)
+from models.data import load_split
+from models.dataset import Query
+from models.settings import CandidateSettings, read_settings
+from nightshift.checkpoint import read_state
+from nightshift.trainer import TrainerRun, open_run
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+RESERVE_S = 1.5
+DEEP, SHALLOW = 100, 10
+GOOD = 2
+
+
+def training_pairs(queries: Sequence[Query]) -> list[tuple[str, str]]:
+    """Return (search, item text) for every item of relevance 2 and more."""
+    return [
+        (query.text, item_text(item))
+        for query in queries
+        for item in query.candidates
+        if item.relevance >= GOOD
+    ]
+
+
+def text_search_recall(queries: Sequence[Query], k: int) -> float:
+    """Return the mean recall@k of BM25 over item texts."""
+    corpus = corpus_of(queries)
+    asked = [query for query in queries if relevant_of(query)]
+    scores = BM25([item.text for item in corpus]).scores([query.text for query in asked])
+    return float(recalls_of_scores(scores, [item.id for item in corpus], asked, k).mean())
+
+
+class Progress:
+    """Validates, saves and tells; the trainer's callback calls it."""
+
+    def __init__(self, run: TrainerRun, val: Sequence[Query], encoder: CandidateEncoder) -> None:
+        self.run, self.val, self.encoder = run, val, encoder
+        self.plain = text_search_recall(val, DEEP)
+
+    def evaluate_and_save(self, step: int, epoch: float) -> None:
+        """Score validation with the weights as they are, tell it, and save exactly these weights."""
+        self.run.phase("evaluate")
+        deep = float(recalls(self.encoder, self.val, DEEP).mean())
+        shallow = float(recalls(self.encoder, self.val, SHALLOW).mean())
+        self.run.metrics(
+            step,
+            val_recall_at_100=deep,
+            val_recall_at_10=shallow,
+            val_recall_at_100_bm25=self.plain,
+            val_recall_gain=deep - self.plain,
+        )
+        self.run.phase("checkpoint")
+        self.run.save(
+            step,
+            self.encoder.save,
+            kind="candidates",
+            selection_score=deep,
+            epoch=epoch,
+            encoders={"text": self.encoder.encoder},
+        )
+        self.run.phase("train")
+
+
+def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder, train: Sequence[Query],
+        progress: Progress, first_epoch: float) -> None:  # fmt: skip
+    """Train the encoder's embedding in place, with sentence-transformers' own trainer."""
+    # Imported here: these take seconds, and an untrained encoder is validated and saved before.
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+    from models.candidate_callback import NightCallback
+
+    pairs = training_pairs(train)
+    module = StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.embedding)
+    model = SentenceTransformer(modules=[module], device=run.device)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(run.folder.out / "trainer"),
+        num_train_epochs=max(0.0, settings.epochs - first_epoch),
+        per_device_train_batch_size=settings.batch,
+        learning_rate=settings.learning_rate,
+        seed=run.seed,
+        data_seed=run.seed,
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_steps=1,
+        disable_tqdm=True,
+        use_cpu=run.device == "cpu",
+    )
+
+    def weights() -> np.ndarray:
+        return np.array(module.embedding.weight.detach().cpu())
+
+    def save(step: int, epoch: float, embedding: np.ndarray) -> None:
+        progress.encoder.embedding = embedding.astype(np.float32)
+        progress.evaluate_and_save(step, epoch)
+
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"anchor": [a for a, _ in pairs], "positive": [b for _, b in pairs]}),
+        loss=MultipleNegativesRankingLoss(model),
+        callbacks=[NightCallback(run, save, weights, settings, len(pairs), first_epoch, RESERVE_S)],
+    )
+    trainer.train()
+
+
+def begin(
+    run: TrainerRun, settings: CandidateSettings, train: Sequence[Query]
+) -> tuple[CandidateEncoder, float, int]:
+    """Return the encoder to start from, its epoch and its step: the resumed one, or random vectors."""
+    if run.resume:
+        state = read_state(run.resume)
+        return load_candidates(run.resume), float(str(state["epoch"])), int(str(state["step"]))
+    texts = [query.text for query in train] + [item_text(item) for item in corpus_of(train)]
+    tokenizer = train_tokenizer(texts)
+    rng = np.random.default_rng(run.seed)
+    shape = (tokenizer.get_vocab_size(), settings.width)
+    return CandidateEncoder(tokenizer, rng.normal(0, 0.1, shape).astype(np.float32)), 0.0, 0
+
+
+def main() -> int:
+    """Return the exit code of this trainer."""
+    run = open_run()
+    settings = read_settings(CandidateSettings, run.inputs.get("settings"))
+    run.phase("load")
+    if Path(run.inputs["train"]).suffix != ".jsonl":
+        print("train_candidates: this data has features only; candidates need words", file=sys.stderr)
+        return 2
+    train, val = load_split(run.inputs["train"], None), load_split(run.inputs["val"], None)
+    encoder, epoch, step = begin(run, settings, train)
+    print("encoder:", encoder.encoder)
+    progress = Progress(run, val, encoder)
+    if not run.resume:
+        progress.evaluate_and_save(step, epoch)
+    if not run.should_stop(RESERVE_S) and epoch < settings.epochs:
+        fit(run, settings, encoder, train, progress, epoch)
+    run.finish()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Curves of training, gains per query and candidate pools as inline SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from pydantic import JsonValue
+
+from tasks.report_model import Facts
+from tasks.report_svg import WIDTH, Drawing, Point, Scale, compact, nice_ticks, time_ticks
+
+LEFT, RIGHT, TOP, FLOOR, HEIGHT = 46.0, WIDTH - 6.0, 12.0, 158.0, 182.0
+COLUMNS = 300
+"""Sorted gains are thinned to this many columns."""
+UNCHANGED = 1e-9
+
+
+def curve(
+    name: str, title: str, points: Sequence[tuple[datetime, float]], zone: str, v1: float | None
+) -> Markup:
+    """Return a curve over local time, with V1.0 as a dashed line where `v1` is given."""
+    values = [value for _, value in points] + ([] if v1 is None else [v1])
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.08 or abs(high) * 0.05 or 1.0
+    first, last = points[0], points[-1]
+    x = Scale(first[0].timestamp(), last[0].timestamp(), LEFT, RIGHT)
+    y = Scale(low - margin, high + margin, FLOOR, TOP)
+    against = "" if v1 is None else f"; V1.0 has {v1:.4f}"
+    drawing = Drawing(name, title, f"From {first[1]:.4g} to {last[1]:.4g}{against}", HEIGHT)
+    _y_axis(drawing, y, nice_ticks(y.low, y.high))
+    for tick, label in time_ticks(first[0], last[0], ZoneInfo(zone)):
+        drawing.text(x(tick.timestamp()), FLOOR + 18, label, "t muted", _anchor(x(tick.timestamp())))
+    if v1 is not None:
+        drawing.line(LEFT, y(v1), RIGHT, y(v1), "baseline")
+        drawing.text(RIGHT, y(v1) - 5, f"V1.0 {v1:.4f}", "t muted", "end")
+    placed = [(x(at.timestamp()), y(value)) for at, value in points]
+    drawing.path(placed, "curve")
+    drawing.dot(*placed[-1], "curve-dot")
+    return drawing.svg()
+
+
+@dataclass(frozen=True)
+class GainShares:
+    """How many queries the night helped, left alone and harmed."""
+
+    helped: int
+    unchanged: int
+    harmed: int
+
+    @classmethod
+    def of(cls, gains: Sequence[float]) -> "GainShares":
+        """Return the counts of these gains per query."""
+        helped = sum(gain > UNCHANGED for gain in gains)
+        harmed = sum(gain < -UNCHANGED for gain in gains)
+        return cls(helped, len(gains) - helped - harmed, harmed)
+
+    def __str__(self) -> str:
+        total = self.helped + self.unchanged + self.harmed
+        counts = (("helped", self.helped), ("unchanged", self.unchanged), ("harmed", self.harmed))
+        return ", ".join(f"{name} {count} ({count / total:.0%})" for name, count in counts)
+
+
+def gains_waterfall(gains: Sequence[float]) -> Markup:
+    """Return every query's gain, largest first: bars above zero helped, below zero harmed."""
+    ordered = sorted(gains, reverse=True)
+    shown = (
+        [ordered[round(i * (len(ordered) - 1) / (COLUMNS - 1))] for i in range(COLUMNS)]
+        if len(ordered) > COLUMNS
+        else ordered
+    )
+    low, high = min(0.0, ordered[-1]), max(0.0, ordered[0])
+    y = Scale(low, high if high > low else low + 1.0, FLOOR, TOP)
+    step = (RIGHT - LEFT) / len(shown)
+    drawing = Drawing(
+        "gains", "Gain per query, sorted", f"{len(gains)} queries: {GainShares.of(gains)}", HEIGHT
+    )
+    _y_axis(drawing, y, nice_ticks(y.low, y.high))
+    for css, part in (("helped", max), ("harmed", min)):
+        outline: list[Point] = [(LEFT, y(0))]
+        for i, gain in enumerate(shown):
+            outline += [(LEFT + i * step, y(part(gain, 0.0))), (LEFT + (i + 1) * step, y(part(gain, 0.0)))]
+        drawing.path([*outline, (RIGHT, y(0))], css, closed=True)
+    drawing.line(LEFT, y(0), RIGHT, y(0), "zero")
+    drawing.text(LEFT, FLOOR + 18, "helped most", "t muted")
+    drawing.text(RIGHT, FLOOR + 18, "harmed most", "t muted", "end")
+    return drawing.svg()
+
+
+def pool_plot(name: str, title: str, points: Sequence[Point], unit: str) -> Markup:
+    """Return one figure over pool size, sizes on a logarithmic axis; points are (size, value)."""
+    sizes, values = [size for size, _ in points], [value for _, value in points]
+    margin = (max(values) - min(values)) * 0.15 or abs(values[0]) * 0.05 or 1.0
+    x = Scale(min(sizes), max(sizes), LEFT + 16, RIGHT - 16, log=True)
+    y = Scale(min(values) - margin, max(values) + margin, FLOOR, TOP)
+    said = ", ".join(f"{value:.4g}{unit} at {compact(size)}" for size, value in points)
+    drawing = Drawing(name, title, said, HEIGHT)
+    _y_axis(drawing, y, nice_ticks(y.low, y.high))
+    placed = [(x(size), y(value)) for size, value in points]
+    drawing.path(placed, "curve")
+    for (at, height), size in zip(placed, sizes, strict=True):
+        drawing.dot(at, height, "curve-dot")
+        drawing.text(at, FLOOR + 18, compact(size), "t muted", "middle")
+    return drawing.svg()
+
+
+def pool_points(pools: Sequence[Facts], *names: str) -> list[Point]:
+    """Return (pool size, value) for the first of these names each row has, smallest pool first."""
+    points = [(_number(row, "pool", "size", "items"), _number(row, *names)) for row in pools]
+    return sorted(
+        (size, value) for size, value in points if size is not None and size > 0 and value is not None
+    )
+
+
+def _number(row: Facts, *names: str) -> float | None:
+    def plain(value: JsonValue) -> float | None:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    return next((number for name in names if (number := plain(row.get(name))) is not None), None)
+
+
+def _y_axis(drawing: Drawing, y: Scale, ticks: Sequence[float]) -> None:
+    for tick in ticks:
+        drawing.line(LEFT, y(tick), RIGHT, y(tick), "grid")
+        drawing.text(LEFT - 6, y(tick) + 4, compact(tick), "t muted", "end")
+
+
+def _anchor(x: float) -> str:
+    return "start" if x < LEFT + 16 else "end" if x > RIGHT - 18 else "middle"

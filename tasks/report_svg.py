@@ -1,0 +1,124 @@
+"""Drawing by hand: a small inline SVG that takes its colours from the page and scales to a phone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+WIDTH = 360
+"""User units of every drawing; a phone shows them at about one pixel each."""
+FONT = 12.5
+"""At 328 px, the narrowest page, this is still 11 px."""
+TICK_MINUTES = (5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
+MOST_TICKS = 5
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps `low..high` to `start..end`, by logarithm where `log`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a value; a domain of one point lies in the middle."""
+        low, high, at = (
+            (math.log10(v) for v in (self.low, self.high, value))
+            if self.log
+            else (self.low, self.high, value)
+        )
+        share = (at - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass
+class Drawing:
+    """Elements of one SVG; every text is escaped."""
+
+    name: str
+    """Unique on the page: the title's and description's ids come from it."""
+    title: str
+    description: str
+    height: float
+    elements: list[Markup] = field(default_factory=list)
+
+    def rect(self, x: float, y: float, width: float, height: float, css: str) -> None:
+        """Add a rectangle with rounded corners."""
+        self.elements.append(
+            Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2" class="{}"/>').format(
+                x, y, max(width, 1.0), height, css
+            )
+        )
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
+        """Add a straight line."""
+        form = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>')
+        self.elements.append(form.format(x1, y1, x2, y2, css))
+
+    def path(self, points: Sequence[Point], css: str, closed: bool = False) -> None:
+        """Add a line through these points."""
+        d = " ".join(f"{'ML'[i > 0]}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(points))
+        self.elements.append(Markup('<path d="{}{}" class="{}"/>').format(d, "Z" if closed else "", css))
+
+    def dot(self, x: float, y: float, css: str) -> None:
+        """Add a point."""
+        self.elements.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.5" class="{}"/>').format(x, y, css))
+
+    def text(self, x: float, y: float, text: str, css: str = "t", anchor: str = "start") -> None:
+        """Add a text whose baseline lies at `y`."""
+        form = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>')
+        self.elements.append(form.format(x, y, anchor, css, text))
+
+    def svg(self) -> Markup:
+        """Return the drawing as markup."""
+        head = Markup(
+            '<svg viewBox="0 0 {} {:.0f}" role="img" aria-labelledby="{}-t {}-d" font-size="{}">'
+            '<title id="{}-t">{}</title><desc id="{}-d">{}</desc>'
+        ).format(
+            WIDTH,
+            self.height,
+            *(self.name, self.name, FONT),
+            *(self.name, self.title, self.name, self.description),
+        )
+        return head + Markup("").join(self.elements) + Markup("</svg>")
+
+
+def nice_ticks(low: float, high: float, most: int = 4) -> list[float]:
+    """Return round numbers within `low..high`, at most about `most` of them."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / most
+    magnitude = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * magnitude for factor in (1, 2, 2.5, 5, 10) if factor * magnitude >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def time_ticks(start: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, str]]:
+    """Return instants at round local times with their labels, few enough for a phone."""
+    minutes = (end - start).total_seconds() / 60
+    step = next((m for m in TICK_MINUTES if minutes / m <= MOST_TICKS), TICK_MINUTES[-1])
+    local = start.astimezone(zone)
+    past = (local.hour * 60 + local.minute) % min(step, 60) * 60 + local.second
+    wait = (min(step, 60) * 60 - past) % (min(step, 60) * 60)
+    tick = start + timedelta(seconds=wait) - timedelta(microseconds=start.microsecond)
+    ticks = []
+    while tick <= end:
+        ticks.append((tick, f"{tick.astimezone(zone):%H:%M}"))
+        tick += timedelta(minutes=step)
+    return ticks
+
+
+def compact(value: float) -> str:
+    """Return a number for an axis: 4 significant digits, 10k and 1M for large round ones."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if abs(value) >= 10_000 and abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"

@@ -1,0 +1,146 @@
+"""Numbers and instants as a half-awake person reads them."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from pydantic import JsonValue
+
+from nightshift.states import CriterionState, Metric, Word
+from tasks.report_model import NightReport
+from verdict.finding import Finding
+from verdict.wording import NAMES
+
+GAINS = (Metric.VALIDATION_NDCG, Metric.COMPLIANCE_AT_1, Metric.CANDIDATE_RECALL_AT_100)
+UNITS = {Metric.INFERENCE_MS: " ms", Metric.GPU_UTILISATION_PCT: " %"}
+NOT_A_VALUE = "no value"
+KIBI = 1024
+
+
+@dataclass(frozen=True)
+class CriterionLine:
+    """One criterion, in the pieces of its one line."""
+
+    name: str
+    asked: str
+    required: bool
+    state: str
+    """`Met`, `Not measured`."""
+    css: str
+    """`met`, `not-measured`: also the name of its shape."""
+    value: str
+    range: str
+    n: str
+    reason: str
+    believed: bool
+    """Whether the value may be used; one that may not is struck out."""
+
+
+def criterion_line(finding: Finding, word: Word) -> CriterionLine:
+    """Return the line of one criterion on a night of this word."""
+    state = finding.state.replace("_", " ").capitalize()
+    return CriterionLine(
+        name=capital(NAMES[finding.name]),
+        asked=finding.asked,
+        required=finding.required,
+        state=state,
+        css=state.lower().replace(" ", "-"),
+        value=NOT_A_VALUE
+        if finding.value is None
+        else _figure(finding.name, finding.value) + _unit(finding.name),
+        range=_range(finding),
+        n="" if finding.n is None else f"n = {finding.n:,}",
+        reason=capital(finding.reason),
+        believed=finding.state is not CriterionState.INVALID and word is not Word.STOP,
+    )
+
+
+def capital(text: str) -> str:
+    """Return the text with a capital first letter; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def _figure(metric: Metric, value: float) -> str:
+    if metric is Metric.GPU_UTILISATION_PCT:
+        return f"{value:.0f}"
+    if metric is Metric.INFERENCE_MS:
+        return f"{value:.2f}"
+    return f"{value:+.4f}" if metric in GAINS else f"{value:.4f}"
+
+
+def _unit(metric: Metric) -> str:
+    return UNITS.get(metric, "")
+
+
+def _range(finding: Finding) -> str:
+    if finding.low is None or finding.high is None:
+        return ""
+    low, high = _figure(finding.name, finding.low), _figure(finding.name, finding.high)
+    if finding.name is Metric.INFERENCE_MS:
+        return f"P50 {low}, P99 {high}"
+    return f"[{low}, {high}]"
+
+
+def clock_time(at: datetime | None, zone: str) -> str:
+    """Return the local wall time of an instant, `06:56`, or `not known`."""
+    return f"{at.astimezone(ZoneInfo(zone)):%H:%M}" if at else "not known"
+
+
+def long_date(text: str) -> str:
+    """Return an ISO date in words, or the text itself where it is none."""
+    try:
+        return f"{date.fromisoformat(text):%A, %-d %B %Y}"
+    except ValueError:
+        return text
+
+
+def file_size(size: int) -> str:
+    """Return a size in bytes, KiB, MiB or GiB."""
+    value, units = float(size), ["bytes", "KiB", "MiB", "GiB"]
+    while value >= KIBI and len(units) > 1:
+        value, units = value / KIBI, units[1:]
+    return f"{value:.0f} bytes" if units[0] == "bytes" else f"{value:.1f} {units[0]}"
+
+
+def fact(value: JsonValue) -> str:
+    """Return a fact of a table as text; numbers with 4 significant digits, nothing as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) >= 1000):
+        return f"{int(value):,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {fact(item)}" for name, item in value.items())
+    return value if isinstance(value, str) else "; ".join(fact(item) for item in value)
+
+
+def handed_over_line(report: NightReport) -> str:
+    """Return when the night was handed over, and whether in time."""
+    due = clock_time(report.deadline, report.timezone)
+    if report.handed_over_at is None:
+        return f"not handed over; due {due}"
+    at = clock_time(report.handed_over_at, report.timezone)
+    if report.on_time is None:
+        return f"handed over {at}"
+    return f"handed over {at}, on time" if report.on_time else f"handed over {at}, LATE: due {due}"
+
+
+def rehearsal_line(report: NightReport) -> str:
+    """Return the plain warning that this night was compressed, or an empty text."""
+    if report.speed is None:
+        return "Whether this was a real night or a rehearsal is not known."
+    if not report.rehearsed:
+        return ""
+    length = ""
+    if report.window_start and report.deadline:
+        hours = (report.deadline - report.window_start).total_seconds() / 3600
+        length = f" {hours:g} h of night were {hours * 60 / report.speed:.3g} real minutes."
+    return f"A rehearsal, compressed {report.speed:g} times.{length}"
+
+
+def utc_text(at: datetime) -> str:
+    """Return an instant as ISO 8601 UTC to the second, for machines."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
