@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.client.schemas.objects import Flow, FlowRun, State
+from prefect import Flow, flow, get_run_logger, task
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed, Failed
 
@@ -119,7 +120,7 @@ def _spoken(stage: StageStatus) -> str:
     return stage.ending.replace("_", " ").capitalize()
 
 
-def give_the_gpu_back(flow: Flow, flow_run: FlowRun, state: State[None]) -> None:
+def give_the_gpu_back(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Stop the night when its flow run is cancelled: save, judge what exists, hand over."""
     home = Path(str((flow_run.parameters or {}).get("home", "runs")))
     run = run_of_flow_run(home, str(flow_run.id))

@@ -5,6 +5,7 @@
 
 import sys
 from datetime import timedelta
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
@@ -21,7 +22,7 @@ def first_scheduled() -> str | None:
     """Return when the nightly deployment is scheduled first (ISO 8601), or None within 45 s."""
     plan, _ = load_plan(None)
     nightly = deployments_of(plan, {}, "runs", scheduled=True)[0]
-    deployment_id = nightly.apply()
+    deployment_id = UUID(str(nightly.apply()))
     clock = SystemClock()
     limit = clock.now() + timedelta(seconds=WITHIN_S)
     ours = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment_id]))

@@ -48,8 +48,9 @@ def deployments_of(
         (bedtime, BEDTIME, plan.bedtime_check, {"home": home}),
         (morning, MORNING, plan.hands_over, {"home": home}),
     ]
-    return [
-        flow.to_deployment(
+    deployments = []
+    for flow, name, wall, parameters in made:
+        deployment = flow.to_deployment(
             name=name.split("/")[1],
             schedule=cron_at(wall, zone) if scheduled else None,
             parameters=parameters,
@@ -57,8 +58,10 @@ def deployments_of(
             tags=["nightshift", plan.campaign],
             description=flow.description,
         )
-        for flow, name, wall, parameters in made
-    ]
+        if not isinstance(deployment, RunnerDeployment):  # a coroutine inside of an event loop
+            raise NightError("deployments are made outside of an event loop")
+        deployments.append(deployment)
+    return deployments
 
 
 def wait_for_deployment(name: str, within_s: float) -> None:

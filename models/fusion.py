@@ -30,6 +30,7 @@ from models.encoders import MODALITIES, Encoders, raw_content
 from models.scorers import Request
 
 TOWER = 64
+DROPOUT = 0.3
 WEIGHTS, SHAPE = "fusion.safetensors", "fusion.json"
 
 
@@ -68,22 +69,35 @@ class FusionNet(nn.Module):
         self.head = nn.Sequential(nn.Linear(width, shape.hidden), nn.ReLU(), nn.Linear(shape.hidden, 1))
         self.item_tower = nn.ModuleDict({m: nn.Linear(n, TOWER) for m, n in shape.inputs().items()})
         self.search_tower = nn.ModuleDict({m: nn.Linear(shape.query, TOWER) for m in MODALITIES})
-        self.lexical_weight = nn.Parameter(torch.tensor([0.5, 0.5]))
-        self.dropout = nn.Dropout(0.1)
+        self.overlap_weight = nn.Parameter(torch.full((2, 2), 0.5))
+        self.dropout = nn.Dropout(DROPOUT)
+        self.register_buffer("search_seen", torch.ones(shape.query))
+        for m, columns in shape.inputs().items():
+            self.register_buffer(f"seen_{m}", torch.ones(columns))
+
+    def see(self, search_BQ: Tensor, parts: Mapping[str, Tensor]) -> None:
+        """Let projections read only the columns that training fills.
+
+        A word never met in training has random weights and the highest idf: it would drown the rest
+        of a search. Word overlap still counts it.
+        """
+        self.get_buffer("search_seen").copy_((search_BQ != 0).any(dim=0))
+        for m, part_BCQ in parts.items():
+            self.get_buffer(f"seen_{m}").copy_((part_BCQ != 0).flatten(0, -2).any(dim=0))
 
     def item_widths(self, modality: str) -> list[tuple[str, int]]:
         """Return what the item side of one modality consists of, in order, with widths."""
         width = self.shape.width
         query = [("query", width)] if modality == "image" else []
-        words = [("words", self.lexical)] if modality != "image" else []
+        words = [("words", self.shape.query)] if modality != "image" else []
         return [*query, ("key", width), ("value", width), ("tower", TOWER), *words]
 
     def item_side(self, modality: str, x: Tensor) -> Tensor:
         """Return what depends on one modality of an item alone, (..., sum of `item_widths`)."""
-        dropped = self.dropout(x)
+        dropped = self.dropout(x * self.get_buffer(f"seen_{modality}"))
         token = self.norm(self.token[modality](dropped))
         query = [self.to_query(token)] if modality == "image" else []
-        words = [x[..., : self.lexical]] if modality != "image" else []
+        words = [x[..., : self.shape.query]] if modality != "image" else []
         tower = self.item_tower[modality](dropped)
         return torch.cat([*query, self.to_key(token), self.to_value(token), tower, *words], dim=-1)
 
@@ -98,10 +112,11 @@ class FusionNet(nn.Module):
 
     def search_side(self, search_BQ: Tensor) -> dict[str, Tensor]:
         """Return what depends on the search alone, shapes (B, width or tower)."""
-        side = {"query": self.search_query(search_BQ), "gate": self.search_gate(search_BQ)}
+        known_BQ = functional.normalize(search_BQ * self.get_buffer("search_seen"), dim=-1)
+        side = {"query": self.search_query(known_BQ), "gate": self.search_gate(known_BQ)}
         for m in MODALITIES:
-            side[f"tower_{m}"] = self.search_tower[m](search_BQ)
-        side["words"] = search_BQ[..., : self.lexical]
+            side[f"tower_{m}"] = self.search_tower[m](known_BQ)
+        side["words"] = search_BQ
         return side
 
     def combine(self, sides: Mapping[str, Tensor], search: Mapping[str, Tensor]) -> Tensor:
@@ -122,8 +137,9 @@ class FusionNet(nn.Module):
         for m in MODALITIES:
             score_BC = score_BC + (item[f"tower_{m}"] * search[f"tower_{m}"][:, None]).sum(-1)
         for number, m in enumerate(("text", "attributes")):
-            overlap_BC = (item[f"words_{m}"] * search["words"][:, None]).sum(-1)
-            score_BC = score_BC + self.lexical_weight[number] * overlap_BC
+            product_BCQ = item[f"words_{m}"] * search["words"][:, None]
+            score_BC = score_BC + self.overlap_weight[number, 0] * product_BCQ[..., : self.lexical].sum(-1)
+            score_BC = score_BC + self.overlap_weight[number, 1] * product_BCQ[..., self.lexical :].sum(-1)
         return score_BC
 
     def forward(self, parts: Mapping[str, Tensor], search_BQ: Tensor) -> Tensor:
@@ -201,10 +217,8 @@ class FusionScorer:
         return [known[key] for key in keys]
 
     def _unpack(self, packed: Tensor) -> dict[str, Tensor]:
-        width, lexical = self.network.shape.width, self.network.lexical
-        sizes = (
-            {"gate": width, "query": width} | {f"tower_{m}": TOWER for m in MODALITIES} | {"words": lexical}
-        )
+        width, words = self.network.shape.width, self.network.shape.query
+        sizes = {"gate": width, "query": width} | {f"tower_{m}": TOWER for m in MODALITIES} | {"words": words}
         names = sorted(sizes)
         return dict(zip(names, torch.split(packed, [sizes[name] for name in names], dim=-1), strict=True))
 

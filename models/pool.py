@@ -66,7 +66,7 @@ def set_effort(name: str, index: faiss.Index, effort: int) -> str:
         faiss.extract_index_ivf(index).nprobe = effort
         return f"nprobe={effort}"
     if name == "HNSW":
-        faiss.downcast_index(index).hnsw.efSearch = effort
+        faiss.downcast_index(index).hnsw.efSearch = effort  # type: ignore[attr-defined]
         return f"efSearch={effort}"
     return "exact"
 

@@ -87,6 +87,8 @@ class Training:
         self.step = self.epoch = 0
         if run.resume:
             self.network = load_network(run.resume)
+        else:
+            self.network.see(train.search_BQ.cpu(), {m: part.cpu() for m, part in train.parts.items()})
         self.network.to(run.device).train()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate)
         if run.resume:

@@ -18,13 +18,12 @@ def mirror_night(run: RunDir) -> str:
         import wandb
     except ImportError:
         return "not mirrored: wandb is not installed"
-    mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
     seal = read_seal(run)
     try:
         mirror = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=f"{seal.night.name}-{seal.date}",
-            mode=os.environ.get("WANDB_MODE", mode),
+            mode="online" if os.environ.get("WANDB_API_KEY") else "offline",
             dir=str(run.path),
             config={"night": seal.night.name, "speed": seal.speed, "data": seal.data.name, "seed": seal.seed},
             settings=wandb.Settings(init_timeout=INIT_WITHIN_S, console="off", disable_git=True),

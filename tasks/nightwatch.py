@@ -173,7 +173,8 @@ class Nightwatch:
 
     def _child(self, module: str, output: Path, within_s: float) -> bool:
         """Return whether `python -m MODULE RUN` ended well within `within_s` real seconds."""
-        environment = os.environ | ({"NIGHT_CLOCK": self.seal.clock} if self.seal.clock else {})
+        environment = os.environ | {"NIGHT_JUDGE_WITHIN_S": f"{within_s:.1f}"}
+        environment |= {"NIGHT_CLOCK": self.seal.clock} if self.seal.clock else {}
         with output.open("ab") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, str(self.run.path)],

@@ -16,28 +16,34 @@ from tasks.report_read import read_report
 
 def write_report(run: RunDir) -> NightReport:
     """Return the report, after its three files are whole on disk; the page is written last."""
-    report = _readable(run)
+    try:
+        report = read_report(run)
+        markdown, html = _rendered(report)
+    except Exception as error:  # noqa: BLE001  a broken run must still get its page at 07:00
+        report = _unreadable(run, error)
+        markdown, html = _rendered(report)
     write_atomically(run.report_json, report.model_dump_json(indent=1))
-    write_atomically(run.report_markdown, render(report, "report.md.j2"))
-    write_atomically(run.report_html, render(report, "report.html.j2"))
+    write_atomically(run.report_markdown, markdown)
+    write_atomically(run.report_html, html)
     return report
 
 
-def _readable(run: RunDir) -> NightReport:
-    """Return the report of any folder: what cannot be read at all is PAUSE_AND_FIX with the reason."""
-    try:
-        return read_report(run)
-    except Exception as error:  # noqa: BLE001  a broken run must still get its page at 07:00
-        return NightReport(
-            night=run.path.name,
-            title=run.path.name,
-            date=run.path.parent.name,
-            word=Word.PAUSE_AND_FIX,
-            sentence=f"The run folder cannot be read: {type(error).__name__}: {error}",
-            next_step="Look at the files of the run folder (10 min); `nightshift report RUN` writes this again.",
-            run_dir=str(run.path),
-            report=str(run.report_html),
-        )
+def _rendered(report: NightReport) -> tuple[str, str]:
+    return render(report, "report.md.j2"), render(report, "report.html.j2")
+
+
+def _unreadable(run: RunDir, error: Exception) -> NightReport:
+    """Return the report of a folder that nothing can be read from: PAUSE_AND_FIX with the reason."""
+    return NightReport(
+        night=run.path.name,
+        title=run.path.name,
+        date=run.path.parent.name,
+        word=Word.PAUSE_AND_FIX,
+        sentence=f"The run folder cannot be read: {type(error).__name__}: {error}",
+        next_step="Look at the files of the run folder (10 min); `nightshift report RUN` writes this again.",
+        run_dir=str(run.path),
+        report=str(run.report_html),
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from nightshift.rundir import RunDir
 from tasks.report_model import Facts, StageReport
+from tasks.report_records import SealRecord
 from verdict.utilisation import read_samples, utilisation
 
 
-def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, speed: float) -> Facts:
+def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, seal: SealRecord | None) -> Facts:
     """Return device, samples and busy share from first start to last end, or the reason for none.
 
     `told` is the nightwatch's word on the GPU: its name, or why there is none.
@@ -19,8 +20,9 @@ def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, speed: floa
     starts = [stage.start for stage in stages if stage.start]
     ends = [stage.end for stage in stages if stage.end]
     if not samples or not starts or not ends:
-        return {"reason": told or "the GPU was never sampled"}
-    use = utilisation(samples, min(starts), max(ends), speed)
+        found = seal is not None and seal.device.startswith("cuda")
+        return {"device": told, "reason": "never sampled"} if found else {"reason": told or "not known"}
+    use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0)
     if use is None:
         return {"device": told, "reason": "no sample falls into the stages"}
     return {

@@ -3,13 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 from pydantic import JsonValue
 
 from tasks.report_model import Facts, NightReport
-from tasks.report_plots import GainShares, curve, gains_waterfall, pool_plot, pool_points
+from tasks.report_plots import GainShares, curve, gains_waterfall
+from tasks.report_pools import LATENCIES, RECALLS, copies_note, pool_plot, pool_points, pool_table
 from tasks.report_timeline import timeline
 from tasks.report_words import (
     CriterionLine,
@@ -19,25 +23,13 @@ from tasks.report_words import (
     fact,
     file_size,
     handed_over_line,
+    label,
     long_date,
     rehearsal_line,
+    score,
     utc_text,
 )
 
-LABELS = {
-    "n": "queries",
-    "ndcg_at_10": "nDCG@10",
-    "ndcg_at_10_v1": "nDCG@10 of V1.0",
-    "recall_at_100": "recall@100",
-    "recall_at_100_text_search": "recall@100 of text search",
-    "gain_low": "gain, lower bound",
-    "gain_high": "gain, upper bound",
-    "left_out": "queries left out",
-    "v1": "where V1.0 comes from",
-    "selection_score": "the trainer's own score",
-    "p95_upper_ms": "P95, upper bound (ms)",
-    "pool": "pool size",
-}
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~])")
 
 
@@ -60,6 +52,8 @@ class Page:
     curves: tuple[Figure, ...]
     gains: Figure | None
     pools: tuple[Figure, ...]
+    pool_rows: list[Facts]
+    pool_note: str
     missing: tuple[str, ...]
     """`not measured: ...` lines for what this night did not leave."""
 
@@ -74,6 +68,8 @@ class Page:
             curves=_curves(report),
             gains=_gains(report.per_query_gains),
             pools=_pools(report.pools),
+            pool_rows=pool_table(report.pools),
+            pool_note=copies_note(report.pools),
             missing=tuple(_missing(report)),
         )
 
@@ -97,10 +93,10 @@ def _gains(gains: Sequence[float]) -> Figure | None:
 
 def _pools(pools: Sequence[Facts]) -> tuple[Figure, ...]:
     asked = (
-        ("pool-recall", "Recall@100 by pool size", "", ("recall_at_100", "recall")),
-        ("pool-p95", "P95 latency by pool size, ms", " ms", ("p95_ms",)),
+        ("pool-recall", "Recall@100 by pool size", "", RECALLS),
+        ("pool-p95", "P95 latency in ms, by pool size", " ms", LATENCIES),
     )
-    found = ((name, title, unit, pool_points(pools, *keys)) for name, title, unit, keys in asked)
+    found = ((name, title, unit, pool_points(pools, keys)) for name, title, unit, keys in asked)
     return tuple(
         Figure(title, pool_plot(name, title, points, unit)) for name, title, unit, points in found if points
     )
@@ -117,14 +113,8 @@ def _missing(report: NightReport) -> list[str]:
         (report.pools, "candidate pools"),
         (report.curves.loss, "a loss curve: no trainer reported `loss`"),
         (report.curves.val_ndcg_at_10, "a validation curve: no trainer reported `val_ndcg_at_10`"),
-        (report.decoy, "tonight's decoy: none was judged"),
     )
     return [text for piece, text in pieces if not piece]
-
-
-def label(key: str) -> str:
-    """Return the words for a key of the document."""
-    return LABELS.get(key, key.replace("_", " "))
 
 
 def score_rows(scores: dict[str, Facts]) -> list[tuple[str, list[str]]]:
@@ -133,7 +123,7 @@ def score_rows(scores: dict[str, Facts]) -> list[tuple[str, list[str]]]:
     plain = [
         key for key in keys if not any(isinstance(split.get(key), list | dict) for split in scores.values())
     ]
-    return [(label(key), [fact(split.get(key)) for split in scores.values()]) for key in plain]
+    return [(label(key), [score(split.get(key)) for split in scores.values()]) for key in plain]
 
 
 def columns(rows: Sequence[Facts]) -> list[str]:
@@ -147,8 +137,14 @@ def markdown_text(text: JsonValue) -> str:
     return re.sub(r"^(#|=|[+-](?=\s|$)|--)", r"\\\1", MARKDOWN_SIGNS.sub(r"\\\1", line))
 
 
-def render(report: NightReport, template: str) -> str:
-    """Return the report through one of the package's templates, `report.html.j2` or `report.md.j2`."""
+@pass_context
+def _local_clock(context: Context, at: datetime | None) -> str:
+    """Return an instant in the time zone of the report that is being rendered."""
+    return clock_time(at, context["report"].timezone)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("tasks"),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
@@ -158,9 +154,10 @@ def render(report: NightReport, template: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "clock": lambda at: clock_time(at, report.timezone),
+        "clock": _local_clock,
         "size": file_size,
         "fact": fact,
+        "score": score,
         "label": label,
         "capital": capital,
         "utc": utc_text,
@@ -168,4 +165,9 @@ def render(report: NightReport, template: str) -> str:
         "md": markdown_text,
     }
     environment.globals |= {"score_rows": score_rows, "columns": columns}
-    return environment.get_template(template).render(report=report, page=Page.of(report))
+    return environment
+
+
+def render(report: NightReport, template: str) -> str:
+    """Return the report through one of the package's templates, `report.html.j2` or `report.md.j2`."""
+    return _environment().get_template(template).render(report=report, page=Page.of(report))

@@ -1,4 +1,4 @@
-"""Curves of training, gains per query and candidate pools as inline SVG."""
+"""Curves of training and gains per query as inline SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,10 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
-from pydantic import JsonValue
 
-from tasks.report_model import Facts
 from tasks.report_svg import WIDTH, Drawing, Point, Scale, compact, nice_ticks, time_ticks
 
-LEFT, RIGHT, TOP, FLOOR, HEIGHT = 46.0, WIDTH - 6.0, 12.0, 158.0, 182.0
+LEFT, RIGHT, TOP, FLOOR, HEIGHT = 52.0, WIDTH - 6.0, 12.0, 158.0, 182.0
 COLUMNS = 300
 """Sorted gains are thinned to this many columns."""
 UNCHANGED = 1e-9
@@ -29,7 +27,7 @@ def curve(
     y = Scale(low - margin, high + margin, FLOOR, TOP)
     against = "" if v1 is None else f"; V1.0 has {v1:.4f}"
     drawing = Drawing(name, title, f"From {first[1]:.4g} to {last[1]:.4g}{against}", HEIGHT)
-    _y_axis(drawing, y, nice_ticks(y.low, y.high))
+    y_axis(drawing, y, nice_ticks(y.low, y.high))
     for tick, label in time_ticks(first[0], last[0], ZoneInfo(zone)):
         drawing.text(x(tick.timestamp()), FLOOR + 18, label, "t muted", _anchor(x(tick.timestamp())))
     if v1 is not None:
@@ -37,7 +35,7 @@ def curve(
         drawing.text(RIGHT, y(v1) - 5, f"V1.0 {v1:.4f}", "t muted", "end")
     placed = [(x(at.timestamp()), y(value)) for at, value in points]
     drawing.path(placed, "curve")
-    drawing.dot(*placed[-1], "curve-dot")
+    drawing.mark(*placed[-1], 0, "mark")
     return drawing.svg()
 
 
@@ -76,7 +74,7 @@ def gains_waterfall(gains: Sequence[float]) -> Markup:
     drawing = Drawing(
         "gains", "Gain per query, sorted", f"{len(gains)} queries: {GainShares.of(gains)}", HEIGHT
     )
-    _y_axis(drawing, y, nice_ticks(y.low, y.high))
+    y_axis(drawing, y, nice_ticks(y.low, y.high))
     for css, part in (("helped", max), ("harmed", min)):
         outline: list[Point] = [(LEFT, y(0))]
         for i, gain in enumerate(shown):
@@ -88,39 +86,8 @@ def gains_waterfall(gains: Sequence[float]) -> Markup:
     return drawing.svg()
 
 
-def pool_plot(name: str, title: str, points: Sequence[Point], unit: str) -> Markup:
-    """Return one figure over pool size, sizes on a logarithmic axis; points are (size, value)."""
-    sizes, values = [size for size, _ in points], [value for _, value in points]
-    margin = (max(values) - min(values)) * 0.15 or abs(values[0]) * 0.05 or 1.0
-    x = Scale(min(sizes), max(sizes), LEFT + 16, RIGHT - 16, log=True)
-    y = Scale(min(values) - margin, max(values) + margin, FLOOR, TOP)
-    said = ", ".join(f"{value:.4g}{unit} at {compact(size)}" for size, value in points)
-    drawing = Drawing(name, title, said, HEIGHT)
-    _y_axis(drawing, y, nice_ticks(y.low, y.high))
-    placed = [(x(size), y(value)) for size, value in points]
-    drawing.path(placed, "curve")
-    for (at, height), size in zip(placed, sizes, strict=True):
-        drawing.dot(at, height, "curve-dot")
-        drawing.text(at, FLOOR + 18, compact(size), "t muted", "middle")
-    return drawing.svg()
-
-
-def pool_points(pools: Sequence[Facts], *names: str) -> list[Point]:
-    """Return (pool size, value) for the first of these names each row has, smallest pool first."""
-    points = [(_number(row, "pool", "size", "items"), _number(row, *names)) for row in pools]
-    return sorted(
-        (size, value) for size, value in points if size is not None and size > 0 and value is not None
-    )
-
-
-def _number(row: Facts, *names: str) -> float | None:
-    def plain(value: JsonValue) -> float | None:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    return next((number for name in names if (number := plain(row.get(name))) is not None), None)
-
-
-def _y_axis(drawing: Drawing, y: Scale, ticks: Sequence[float]) -> None:
+def y_axis(drawing: Drawing, y: Scale, ticks: Sequence[float]) -> None:
+    """Add the lines and labels of these values."""
     for tick in ticks:
         drawing.line(LEFT, y(tick), RIGHT, y(tick), "grid")
         drawing.text(LEFT - 6, y(tick) + 4, compact(tick), "t muted", "end")

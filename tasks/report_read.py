@@ -11,7 +11,8 @@ from tasks.report_model import DataReport, NightEvent, NightReport
 from tasks.report_records import HandoffRecord, RunFiles, SealRecord, StatusRecord
 from tasks.report_stages import read_stages
 from tasks.report_word import answer_of
-from verdict.finding import Verdict
+from verdict.criteria import not_measured
+from verdict.finding import Finding, Verdict
 
 Fields = dict[str, object]
 
@@ -41,12 +42,13 @@ def read_report(run: RunDir) -> NightReport:
             "deadline": _deadline(seal, status, handoff),
             "decoy": chain.decoy,
             "stages": stages,
+            "criteria": (*believed.criteria, *_unanswered(seal, believed)),
             "findings": tuple(dict.fromkeys([*chain.stop, *gaps, *believed.findings])),
             "warnings": (*chain.warnings, *believed.warnings, *_set_aside(seal), *odd_values, *odd_zone),
             "events": _events(status),
             "curves": curves,
             "timezone": zone,
-            "gpu": gpu_facts(run, stages, told, seal.speed if seal else 1.0),
+            "gpu": gpu_facts(run, stages, told, seal),
             "anchored": chain.anchored,
         }
     )
@@ -69,7 +71,6 @@ def _sealed(run: RunDir, seal: SealRecord | None) -> Fields:
 
 def _judged(verdict: Verdict) -> Fields:
     return {
-        "criteria": verdict.criteria,
         "scores": verdict.scores,
         "modalities": verdict.modalities,
         "pools": verdict.pools,
@@ -78,6 +79,14 @@ def _judged(verdict: Verdict) -> Fields:
         "loss_facts": verdict.loss_facts,
         "latency": verdict.latency,
     }
+
+
+def _unanswered(seal: SealRecord | None, verdict: Verdict) -> list[Finding]:
+    """Return NOT_MEASURED for every sealed criterion that the verdict, if any, is silent on."""
+    answered = {finding.name for finding in verdict.criteria}
+    asked = seal.night.criteria if seal else ()
+    why = "the judge gave no answer" if verdict.sentence else "the night was not judged"
+    return [not_measured(one, why) for one in asked if one.metric not in answered]
 
 
 def _handed_over(handoff: HandoffRecord | None) -> Fields:

@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nightshift.instant import parse_utc
 from nightshift.states import Ending, Word
+from schedules.plan import Criterion
 from tasks.handoff import HandedFile
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -40,6 +41,7 @@ class NightRecord(_Lenient):
     name: str
     title: str
     stages: tuple[StageRecord, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
 
 
 class WindowRecord(_Lenient):
@@ -65,6 +67,7 @@ class SealRecord(_Lenient):
     date: str
     timezone: str
     speed: float
+    device: str = ""
     window: WindowRecord
     data: DataRecord = DataRecord()
     nonce: str = ""
@@ -93,12 +96,12 @@ class NoteRecord(_Lenient):
 class StatusRecord(_Lenient):
     """What the report shows of `status.json`."""
 
-    state: str = ""
+    state: Literal["running", "handed_over"]
     step: str = ""
     now: Instant = None
     hand_over: Instant = None
     gpu: str = ""
-    stages: tuple[StageStatusRecord, ...] = ()
+    stages: tuple[StageStatusRecord, ...]
     notes: tuple[NoteRecord, ...] = ()
 
 

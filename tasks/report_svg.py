@@ -10,11 +10,19 @@ from markupsafe import Markup
 
 WIDTH = 360
 """User units of every drawing; a phone shows them at about one pixel each."""
-FONT = 12.5
-"""At 328 px, the narrowest page, this is still 11 px."""
+FONT = 13.0
+"""On a page of 360 px a drawing is 310 px wide: this is still 11 px there."""
 TICK_MINUTES = (5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
 MOST_TICKS = 5
+DAY_MINUTES = 1440
 Point = tuple[float, float]
+MARKS = (
+    "m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z",
+    "m-3.6,-3.6h7.2v7.2h-7.2Z",
+    "m0,-4.8l4.6,8.2h-9.2Z",
+    "m0,-5l5,5l-5,5l-5,-5Z",
+)
+"""Disc, square, triangle, diamond around a point."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,10 @@ class Drawing:
         d = " ".join(f"{'ML'[i > 0]}{x:.1f},{y:.1f}" for i, (x, y) in enumerate(points))
         self.elements.append(Markup('<path d="{}{}" class="{}"/>').format(d, "Z" if closed else "", css))
 
-    def dot(self, x: float, y: float, css: str) -> None:
-        """Add a point."""
-        self.elements.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.5" class="{}"/>').format(x, y, css))
+    def mark(self, x: float, y: float, shape: int, css: str) -> None:
+        """Add a point: a disc, a square or a triangle, so that series differ without colour."""
+        form = Markup('<path d="M{:.1f},{:.1f}{}" class="{}"/>')
+        self.elements.append(form.format(x, y, Markup(MARKS[shape % len(MARKS)]), css))
 
     def text(self, x: float, y: float, text: str, css: str = "t", anchor: str = "start") -> None:
         """Add a text whose baseline lies at `y`."""
@@ -101,10 +110,21 @@ def nice_ticks(low: float, high: float, most: int = 4) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten within `low..high`, the powers alone where these are enough."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 2, 5)):
+        ticks = [tick for power in powers for f in factors if low <= (tick := f * 10.0**power) <= high]
+        if len(ticks) >= 2:
+            return ticks
+    return [low, high]
+
+
 def time_ticks(start: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, str]]:
     """Return instants at round local times with their labels, few enough for a phone."""
     minutes = (end - start).total_seconds() / 60
-    step = next((m for m in TICK_MINUTES if minutes / m <= MOST_TICKS), TICK_MINUTES[-1])
+    days = math.ceil(minutes / MOST_TICKS / DAY_MINUTES) * DAY_MINUTES
+    step = next((m for m in TICK_MINUTES if minutes / m <= MOST_TICKS), days)
     local = start.astimezone(zone)
     past = (local.hour * 60 + local.minute) % min(step, 60) * 60 + local.second
     wait = (min(step, 60) * 60 - past) % (min(step, 60) * 60)

@@ -5,11 +5,14 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from nightshift.states import Ending
 from tasks.report_model import NightReport, StageReport
 from tasks.report_svg import WIDTH, Drawing, Scale, time_ticks
 
 LEFT, RIGHT = 4.0, WIDTH - 4.0
 ROW, BAR, TOP = 52.0, 11.0, 8.0
+LETTER, BOLD_LETTER = 7.1, 7.9
+"""Widths of an average letter of the widest common fonts, in user units."""
 
 
 def timeline(report: NightReport) -> Markup | None:
@@ -47,18 +50,25 @@ def _instants(report: NightReport) -> list[datetime]:
 
 
 def _row(drawing: Drawing, stage: StageReport, top: float, x: Scale, night_end: datetime) -> None:
-    told = (
-        stage.ending.replace("_", " ").lower() if stage.ending else "running" if stage.start else "no record"
-    )
-    restarts = f", {stage.restarts} restart{'s' * (stage.restarts > 1)}" if stage.restarts else ""
-    drawing.text(LEFT, top + 12, stage.title, "t strong")
-    drawing.text(RIGHT, top + 12, f"{told}{restarts}", "t muted", "end")
+    told = _told(stage)
+    room = int((RIGHT - LEFT - len(told) * LETTER - 16) / BOLD_LETTER)
+    title = stage.title if len(stage.title) <= room else f"{stage.title[: room - 1].rstrip()}…"
+    drawing.text(LEFT, top + 12, title, "t strong")
+    drawing.text(RIGHT - 6, top + 12, told, "t muted", "end")
     if stage.planned_start and stage.planned_end:
         left, right = x(stage.planned_start.timestamp()), x(stage.planned_end.timestamp())
         drawing.rect(left, top + 18, right - left, BAR, "planned")
     if stage.start:
         left, right = x(stage.start.timestamp()), x((stage.end or night_end).timestamp())
         drawing.rect(left, top + 31, right - left, BAR, "actual" if stage.end else "actual open")
+
+
+def _told(stage: StageReport) -> str:
+    if stage.ending is Ending.STOPPED_AT_DEADLINE:
+        return "cut at deadline"
+    if stage.ending:
+        return stage.ending.replace("_", " ").lower()
+    return "running" if stage.start else "no record"
 
 
 def _spoken(stage: StageReport, zone: ZoneInfo) -> str:

@@ -12,6 +12,30 @@ from verdict.finding import Finding
 from verdict.wording import NAMES
 
 GAINS = (Metric.VALIDATION_NDCG, Metric.COMPLIANCE_AT_1, Metric.CANDIDATE_RECALL_AT_100)
+LABELS = {
+    "n": "queries",
+    "ndcg_at_10": "nDCG@10",
+    "ndcg_at_10_v1": "nDCG@10 of V1.0",
+    "recall_at_100": "recall@100",
+    "recall_at_100_text_search": "recall@100 of text search",
+    "gain_low": "gain, lower bound",
+    "gain_high": "gain, upper bound",
+    "left_out": "queries left out",
+    "v1": "where V1.0 comes from",
+    "selection_score": "the trainer's own score",
+    "p50_ms": "P50 (ms)",
+    "p95_ms": "P95 (ms)",
+    "p95_upper_ms": "P95, upper bound (ms)",
+    "p99_ms": "P99 (ms)",
+    "pool": "pool size",
+    "size": "pool size",
+    "jittered_share": "share of noisy copies",
+    "meets_recall_target": "meets the target",
+    "build_s": "build (s)",
+    "busy_low_pct": "busy at least (%)",
+    "busy_high_pct": "busy at most (%)",
+}
+"""Keys of the document whose words are not simply the key's."""
 UNITS = {Metric.INFERENCE_MS: " ms", Metric.GPU_UTILISATION_PCT: " %"}
 NOT_A_VALUE = "no value"
 KIBI = 1024
@@ -50,14 +74,23 @@ def criterion_line(finding: Finding, word: Word) -> CriterionLine:
         else _figure(finding.name, finding.value) + _unit(finding.name),
         range=_range(finding),
         n="" if finding.n is None else f"n = {finding.n:,}",
-        reason=capital(finding.reason),
+        reason=capital(_without_figures(finding)),
         believed=finding.state is not CriterionState.INVALID and word is not Word.STOP,
     )
 
 
 def capital(text: str) -> str:
-    """Return the text with a capital first letter; the rest stays as it is."""
-    return text[:1].upper() + text[1:]
+    """Return the text with a capital first letter, except for words like nDCG."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
+def _without_figures(finding: Finding) -> str:
+    """Return the reason from where it stops repeating the range that stands beside it."""
+    if finding.low is None or finding.high is None:
+        return finding.reason
+    _, found, rest = finding.reason.partition(f"[{finding.low:+.4f}, {finding.high:+.4f}]")
+    rest = rest.lstrip(";:, ")
+    return rest if found and rest else finding.reason
 
 
 def _figure(metric: Metric, value: float) -> str:
@@ -102,6 +135,11 @@ def file_size(size: int) -> str:
     return f"{value:.0f} bytes" if units[0] == "bytes" else f"{value:.1f} {units[0]}"
 
 
+def label(key: str) -> str:
+    """Return the words for a key of the document."""
+    return LABELS.get(key, key.replace("_", " ").replace("ndcg", "nDCG"))
+
+
 def fact(value: JsonValue) -> str:
     """Return a fact of a table as text; numbers with 4 significant digits, nothing as a dash."""
     if value is None:
@@ -113,8 +151,13 @@ def fact(value: JsonValue) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {fact(item)}" for name, item in value.items())
+        return ", ".join(f"{label(name)} {fact(item)}" for name, item in value.items())
     return value if isinstance(value, str) else "; ".join(fact(item) for item in value)
+
+
+def score(value: JsonValue) -> str:
+    """Return a figure of a score table, 4 decimals, so that a column lines up."""
+    return f"{value:.4f}" if isinstance(value, float) else fact(value)
 
 
 def handed_over_line(report: NightReport) -> str:
@@ -135,9 +178,9 @@ def rehearsal_line(report: NightReport) -> str:
     if not report.rehearsed:
         return ""
     length = ""
-    if report.window_start and report.deadline:
-        hours = (report.deadline - report.window_start).total_seconds() / 3600
-        length = f" {hours:g} h of night were {hours * 60 / report.speed:.3g} real minutes."
+    if report.window_start and report.handed_over_at:
+        hours = (report.handed_over_at - report.window_start).total_seconds() / 3600
+        length = f" {hours:.1f} h of night took {hours * 60 / report.speed:.1f} real minutes."
     return f"A rehearsal, compressed {report.speed:g} times.{length}"
 
 

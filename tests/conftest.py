@@ -25,7 +25,9 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    path = os.environ.get("NIGHTSHIFT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = (
+        os.environ.get("NIGHTSHIFT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    )
     if path is None:
         pytest.skip("SKIPPED: no chromium on this machine; set NIGHTSHIFT_CHROMIUM")
     return path

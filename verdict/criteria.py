@@ -31,7 +31,11 @@ def finding(
     state: CriterionState,
     reason: str,
     interval: Interval | None = None,
-    **figures: float | int | None,
+    *,
+    value: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    n: int | None = None,
 ) -> Finding:
     """Return a finding for this criterion; `interval` gives value, range and n."""
     if interval is not None:
@@ -47,10 +51,10 @@ def finding(
         asked=criterion.asked,
         state=state,
         reason=reason,
-        value=figures.get("value"),
-        low=figures.get("low"),
-        high=figures.get("high"),
-        n=None if figures.get("n") is None else int(figures["n"] or 0),
+        value=value,
+        low=low,
+        high=high,
+        n=n,
     )
 
 

@@ -37,6 +37,8 @@ class ModalityFinding(BaseModel):
     drop: float | None = None
     low: float | None = None
     high: float | None = None
+    permutations: int = 0
+    n: int | None = None
 
 
 class Verdict(BaseModel):

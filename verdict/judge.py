@@ -1,6 +1,7 @@
 """The judge: a process of its own that believes nothing it has not recomputed."""
 
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,15 +19,17 @@ from verdict.utilisation import judge_utilisation, read_samples, utilisation
 from verdict.wording import next_step_of, sentence_of
 
 
-def judge_run(run: RunDir) -> Verdict:
+def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
     """Return the verdict on a run directory; nothing is written.
+
+    With `within_s` real seconds to go, what may be shortened (permutations) takes two fifths of them.
 
     Raises NightError where there is no run to judge.
     """
     began_s = boottime_s()
     seal = read_seal(run)
     evidence = gather(run, seal)
-    judgement = _judgement(run, seal, evidence)
+    judgement = _judgement(run, seal, evidence, 0.4 * within_s)
     findings = _in_plan_order(seal, [*judgement.findings, *_utilisation(run, seal)], judgement)
     stop = [*evidence.stop, *judgement.stop]
     word = word_of(findings, stop, evidence.broken)
@@ -51,14 +54,14 @@ def judge_run(run: RunDir) -> Verdict:
     )
 
 
-def _judgement(run: RunDir, seal: Seal, evidence: Evidence) -> Judgement:
+def _judgement(run: RunDir, seal: Seal, evidence: Evidence, within_s: float) -> Judgement:
     # Imported here: torch and FAISS take seconds to load, and each kind of night needs only its own.
     if evidence.stop:
         return Judgement(notes=["Scores were not computed: what they would be computed from is not sound."])
     if seal.night.judge == "ranking":
         from verdict.ranking_judgement import judge_ranking
 
-        return judge_ranking(seal, evidence)
+        return judge_ranking(seal, evidence, within_s)
     if seal.night.judge == "candidates":
         from verdict.candidate_judgement import judge_candidates
 
@@ -99,7 +102,7 @@ def main(path: Path) -> int:
     """Return the exit code: 0 when a verdict was written, 2 where there is no run to judge."""
     run = RunDir(path)
     try:
-        verdict = judge_run(run)
+        verdict = judge_run(run, float(os.environ.get("NIGHT_JUDGE_WITHIN_S", "inf")))
     except NightError as error:
         print(f"judge: {error}", file=sys.stderr)
         return 2

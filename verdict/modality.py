@@ -3,40 +3,54 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.dataset import Query
 from models.metrics import ndcg_per_query
 from models.scorers import Scorer
+from nightshift.instant import boottime_s
 from verdict.finding import ModalityFinding
 from verdict.scored import ScoredSplit, permuted
 from verdict.statistics import N_MIN, t_interval
 
+Floats = NDArray[np.float64]
+
 NEGLIGIBLE = 0.01
 """A drop whose upper bound is below this counts as NOT USED."""
+PERMUTATIONS, FEWEST = 20, 2
+QUERIES = 150
+"""Of a larger split a sealed random part is permuted: every permutation encodes it anew."""
 
 
-def permutations_for(queries: int) -> int:
-    """Return how many permutations to average: 20, fewer where the split is large and noise is small."""
-    return int(np.clip(2500 // max(1, queries), 4, 20))
+def judge_modality(
+    scorer: Scorer, split: ScoredSplit, modality: str, seed: int, within_s: float = float("inf")
+) -> ModalityFinding:
+    """Return USED, NOT USED or NOT SHOWN for one modality, from raw inputs permuted across queries.
 
-
-def judge_modality(scorer: Scorer, split: ScoredSplit, modality: str, seed: int) -> ModalityFinding:
-    """Return USED, NOT USED or NOT SHOWN for one modality, from raw inputs permuted across queries."""
+    Averages 20 permutations, or as many (two at least) as fit `within_s` real seconds.
+    """
     queries = [query for query in split.queries if isinstance(query, Query)]
     if not _present(queries, modality):
         return ModalityFinding(state="ABSENT")
-    kept = split.usable
-    if len(kept) < N_MIN:
-        return ModalityFinding(state="NOT_MEASURED")
-    labels = [split.relevance[i] for i in kept]
     rng = np.random.default_rng(seed)
-    permuted_ndcg = []
-    for _ in range(permutations_for(len(queries))):
-        scores = scorer.score_many(scorer.encode(permuted(queries, modality, rng)))
-        permuted_ndcg.append(ndcg_per_query([np.asarray(scores[i], float) for i in kept], labels))
-    drop = t_interval(split.ndcg(split.new) - np.mean(permuted_ndcg, axis=0))
+    kept = np.array(split.usable)
+    if kept.size < N_MIN:
+        return ModalityFinding(state="NOT_MEASURED")
+    chosen = sorted(rng.choice(kept, size=min(QUERIES, kept.size), replace=False))
+    some, labels = [queries[i] for i in chosen], [split.relevance[i] for i in chosen]
+    intact = ndcg_per_query([split.new[i] for i in chosen], labels)
+    began_s = boottime_s()
+    permuted_ndcg: list[Floats] = []
+    while len(permuted_ndcg) < PERMUTATIONS:
+        scores = scorer.score_many(scorer.encode(permuted(some, modality, rng)))
+        permuted_ndcg.append(ndcg_per_query([np.asarray(s, float) for s in scores], labels))
+        if len(permuted_ndcg) >= FEWEST and boottime_s() - began_s > within_s:
+            break
+    drop = t_interval(intact - np.mean(permuted_ndcg, axis=0))
     state = "USED" if drop.low > 0 else "NOT USED" if drop.high < NEGLIGIBLE else "NOT SHOWN"
-    return ModalityFinding(state=state, drop=drop.mean, low=drop.low, high=drop.high)
+    return ModalityFinding(
+        state=state, drop=drop.mean, low=drop.low, high=drop.high, permutations=len(permuted_ndcg), n=drop.n
+    )
 
 
 def _present(queries: Sequence[Query], modality: str) -> bool:

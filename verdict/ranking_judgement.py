@@ -34,8 +34,11 @@ MODALITIES = ("image", "text", "attributes")
 MARGIN = 0.1
 
 
-def judge_ranking(seal: Seal, evidence: Evidence) -> Judgement:
-    """Return the judgement of the chosen checkpoint, everything recomputed from raw inputs."""
+def judge_ranking(seal: Seal, evidence: Evidence, within_s: float) -> Judgement:
+    """Return the judgement of the chosen checkpoint, everything recomputed from raw inputs.
+
+    `within_s` bounds the real seconds that permuting modalities may take.
+    """
     result = Judgement()
     if evidence.checkpoint is None:
         result.notes.append("No whole checkpoint of this night could be judged.")
@@ -52,7 +55,7 @@ def judge_ranking(seal: Seal, evidence: Evidence) -> Judgement:
         answer = _answer(criterion, seal, splits, latency, result)
         if answer is not None:
             result.findings.append(answer)
-    _modalities(result, seal, scorer, test)
+    _modalities(result, seal, scorer, test, within_s)
     return result
 
 
@@ -166,10 +169,12 @@ def _latency_facts(latency: Latency) -> dict[str, JsonValue]:
     }
 
 
-def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit) -> None:
+def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit, within_s: float) -> None:
     for modality in MODALITIES:
         if modality in scorer.modalities:
-            result.modalities[modality] = judge_modality(scorer, test, modality, seal.seed)
+            result.modalities[modality] = judge_modality(
+                scorer, test, modality, seal.seed, within_s / len(MODALITIES)
+            )
         elif seal.data.kind == "multimodal":
             result.modalities[modality] = ModalityFinding(state="ABSENT")
     unused = [

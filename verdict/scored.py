@@ -51,7 +51,7 @@ def load_queries(seal: Seal, split: str) -> Sequence[Query] | Sequence[FeatureQu
 
 def letor_width(seal: Seal) -> int:
     """Return the number of features over all splits."""
-    return max(load_letor(Path(f.path))[0].features.shape[1] for f in seal.data.splits.values())
+    return max(int(load_letor(Path(f.path))[0].features.shape[1]) for f in seal.data.splits.values())
 
 
 def baseline(seal: Seal, queries: Sequence[Query] | Sequence[FeatureQuery]) -> tuple[list[Floats], str]:

@@ -36,7 +36,8 @@ def mixed_requests(requests: Sequence[Request], count: int, seed: int) -> Iterat
         rows = {name: np.concatenate([first.parts[name], second.parts[name]]) for name in first.parts}
         available = len(next(iter(rows.values())))
         chosen = rng.choice(available, size=min(POOL, available), replace=False)
-        yield Request({name: np.ascontiguousarray(part[chosen]) for name, part in rows.items()}, first.query)
+        parts = {name: np.ascontiguousarray(part[chosen]) for name, part in rows.items()}
+        yield Request(parts, first.query)
 
 
 def time_calls(calls: Sequence[Callable[[], object]], path: str) -> Latency:

@@ -78,9 +78,16 @@ def judge_utilisation(criterion: Criterion, use: Utilisation | None, no_gpu: str
     if use is None:
         return not_measured(criterion, no_gpu or "the GPU was never sampled")
     asked = criterion.above or 0.0
-    figures = {"value": (use.low_pct + use.high_pct) / 2, "low": use.low_pct, "high": use.high_pct}
     if use.coverage < COVERAGE_MIN:
         return not_measured(criterion, f"only {use.coverage:.0%} of the stage was sampled")
     state = CriterionState.MET if use.low_pct > asked else CriterionState.MISSED
     reason = f"busy {use.low_pct:.0f} to {use.high_pct:.0f} % of the stage, {use.coverage:.0%} sampled"
-    return finding(criterion, state, reason, **figures, n=use.samples)
+    return finding(
+        criterion,
+        state,
+        reason,
+        value=(use.low_pct + use.high_pct) / 2,
+        low=use.low_pct,
+        high=use.high_pct,
+        n=use.samples,
+    )

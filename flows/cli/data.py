@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from models.data import check_source, corrected_example, summary
 from rich.table import Table
 
 from flows.cli.nights import OutOption
 from flows.cli.output import AsJson, err, out, print_json
+from models.data import SplitSummary, check_source, corrected_example, summary
 from models.dataset import DataSource, Problem
 from nightshift.states import NightError
 
@@ -33,11 +33,16 @@ def check_command(
         source, problems = check_source(data, runs.resolve() / ".cache")
         figures = summary(source) if source else None
     if as_json:
-        print_json(_document(source, problems, asdict(figures) if figures else None))
+        print_json(_document(source, problems, as_records(figures) if figures else None))
     else:
-        _print(source, problems, asdict(figures) if figures else {})
+        _print(source, problems, as_records(figures) if figures else {})
     if source is None:
         raise typer.Exit(2)
+
+
+def as_records(figures: dict[str, SplitSummary]) -> dict[str, object]:
+    """Return the summaries as JSON fields, by split."""
+    return {split: asdict(figure) for split, figure in figures.items()}
 
 
 def _document(

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from tasks.report import write_report
 
 from flows.cli.night_process import outcome_of
 from flows.cli.output import AsJson, err, out, print_json
@@ -12,6 +11,7 @@ from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import NightError, Word
 from tasks.launch import nightwatch_alive
+from tasks.report import write_report
 from verdict.judge import judge_run
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder: runs/<date>/<night>.")]

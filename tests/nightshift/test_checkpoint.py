@@ -7,7 +7,9 @@ from nightshift.checkpoint import damage, newest_whole, read_state, whole_checkp
 
 
 def filled(folder, step, text="weights"):
-    return write_checkpoint(folder, step, lambda p: (p / "w.bin").write_text(text * 50), {"kind": "x"}, "nonce")
+    return write_checkpoint(
+        folder, step, lambda p: (p / "w.bin").write_text(text * 50), {"kind": "x"}, "nonce"
+    )
 
 
 def test_a_checkpoint_is_whole_and_carries_step_and_nonce(tmp_path):

@@ -12,8 +12,15 @@ AT = "2026-11-24T23:30:00+00:00"
 finite = st.floats(allow_nan=False, allow_infinity=False)
 lines = st.lists(
     st.fixed_dictionaries(
-        {"kind": st.sampled_from(["progress", "metrics", "phase"]), "at": st.just(AT), "step": st.integers(0, 10**6)},
-        optional={"values": st.dictionaries(st.text(max_size=5), finite, max_size=3), "name": st.text(max_size=8)},
+        {
+            "kind": st.sampled_from(["progress", "metrics", "phase"]),
+            "at": st.just(AT),
+            "step": st.integers(0, 10**6),
+        },
+        optional={
+            "values": st.dictionaries(st.text(max_size=5), finite, max_size=3),
+            "name": st.text(max_size=8),
+        },
     ),
     min_size=1,
     max_size=8,

@@ -31,7 +31,12 @@ def test_the_built_in_plan_is_the_missions():
         "candidates": [("23:00", "01:00"), ("01:00", "07:00")],
     }
     settings = plan.nights[0].stages[1].settings
-    assert (settings["epochs"], settings["learning_rate"], settings["margin"], settings["heads"]) == (20, 1e-4, 0.1, 8)
+    assert (settings["epochs"], settings["learning_rate"], settings["margin"], settings["heads"]) == (
+        20,
+        1e-4,
+        0.1,
+        8,
+    )
     asked = {c.metric: (c.asked, c.required) for c in plan.nights[0].criteria}
     assert asked[Metric.VALIDATION_NDCG] == ("> 0.03", True)
     assert asked[Metric.INFERENCE_MS] == ("< 2", True)
@@ -49,7 +54,7 @@ def test_a_plan_survives_its_own_seal():
     [
         ('elastic = true', 'elastik = true', 'elastik', "elastik: unknown key"),
         ('metric = "inference_ms"', 'metric = "speed"', 'metric = "speed"', "unknown metric 'speed'"),
-        ('start = "23:30"', 'start = "23:40"', 'start = "23:40"', "starts at 23:40, but what comes before ends at 23:30"),
+        ('start = "23:30"', 'start = "23:40"', 'start = "23:40"', "what comes before ends at 23:30"),
         ('end = "05:30"', 'end = "25:30"', 'end = "25:30"', "'25:30' is not a wall time"),
         ('minimum_min = 60', 'minimum_min = 600', 'minimum_min = 600', "needs at least 600 min, but has 360 min"),
         ('hands_over = "07:00"', 'hands_over = "06:00"', 'end = "07:00"', "hand-over is at 06:00"),
@@ -90,6 +95,6 @@ def test_an_unknown_night_names_those_there_are():
 
 
 def test_key_lines_count_tables():
-    lines = key_lines('a = 1\n[[n]]\nx = 1\n[[n.s]]\ny = 2\n[[n.s]]\ny = 3\n[[n]]\nx = 4\n')
+    lines = key_lines("a = 1\n[[n]]\nx = 1\n[[n.s]]\ny = 2\n[[n.s]]\ny = 3\n[[n]]\nx = 4\n")
     assert lines[("n", 0, "s", 1, "y")] == 7
     assert lines[("n", 1, "x")] == 9

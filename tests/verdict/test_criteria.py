@@ -85,7 +85,10 @@ def test_compliance_is_kept_lost_or_not_shown():
     assert judge_compliance(KEPT, bad, [top] * 100, [other] * 100).state is CriterionState.MISSED
     mixed = [top] * 3 + [other] * 97
     assert judge_compliance(KEPT, bad, mixed, [other] * 97 + [top] * 3).state is CriterionState.NOT_MEASURED
-    assert judge_compliance(KEPT, queries(100, None), [top] * 100, [top] * 100).state is CriterionState.NOT_MEASURED
+    assert (
+        judge_compliance(KEPT, queries(100, None), [top] * 100, [top] * 100).state
+        is CriterionState.NOT_MEASURED
+    )
 
 
 def test_unsampled_time_is_unknown_time():
