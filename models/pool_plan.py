@@ -56,7 +56,7 @@ def predicted_seconds(index: str, size: int, rows: Sequence[PoolRow]) -> float:
     if not known:
         return FIRST_BUILD_S[index] * size + 1.0
     last = max(known, key=lambda row: row.size)
-    return last.build_s * (size / last.size) ** GROWTH[index] + 1.0
+    return float(last.build_s * (size / last.size) ** GROWTH[index] + 1.0)
 
 
 def available_bytes() -> float:

@@ -39,12 +39,7 @@ def finding(
 ) -> Finding:
     """Return a finding for this criterion; `interval` gives value, range and n."""
     if interval is not None:
-        figures = {
-            "value": interval.mean,
-            "low": interval.low,
-            "high": interval.high,
-            "n": interval.n,
-        } | figures
+        value, low, high, n = interval.mean, interval.low, interval.high, interval.n
     return Finding(
         name=criterion.metric,
         required=criterion.required,

@@ -1,0 +1,1 @@
+"""One script per figure; each prints a ratio from one run."""
