@@ -1,0 +1,133 @@
+"""Against a real Prefect server: scheduling, a night at speed 60, the death of the flow, three one-off runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
+
+from small_night import counting_plan, make_data, shell_plan  # noqa: E402
+
+from flows.server import client_environment, prefect_server  # noqa: E402
+from nightshift.rundir import RunDir  # noqa: E402
+from tasks.handoff import read_handoff  # noqa: E402
+from tasks.night_status import read_status  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    home = tmp_path_factory.mktemp("server")
+    with prefect_server(home) as url:
+        yield client_environment(url, home)
+
+
+def environment(server):
+    return {**os.environ, **server, "PYTHONPATH": str(REPOSITORY)}
+
+
+def command(*words):
+    return [sys.executable, "-m", "flows.cli.app", *words]
+
+
+def test_a_cron_deployment_gets_a_scheduled_run(server):
+    trial = subprocess.run(
+        [sys.executable, "-m", "flows.scheduling_trial"],
+        env=environment(server), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert trial.returncode == 0, trial.stderr[-2000:]
+    first = datetime.fromisoformat(trial.stdout.strip().splitlines()[-1])
+    assert first > datetime.now(UTC)
+
+
+def states_of_flow_run(server, run):
+    flow_run_id = json.loads(run.flow_identity.read_text())["flow_run_id"]
+    script = (
+        "import sys, json; from uuid import UUID; from prefect.client.orchestration import get_client\n"
+        "with get_client(sync_client=True) as c:\n"
+        "    r = c.read_flow_run(UUID(sys.argv[1])); ts = c.read_task_runs()\n"
+        "    names = [t.name.rsplit('-', 1)[0] for t in ts if t.flow_run_id == r.id]\n"
+        "    print(json.dumps([r.state.name, r.state.type.value, r.name, names]))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script, flow_run_id],
+        env=environment(server), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return json.loads(shown.stdout.strip().splitlines()[-1])
+
+
+def test_a_twenty_minute_night_at_speed_60_through_prefect(server, tmp_path):
+    plan, data = shell_plan(tmp_path), make_data(tmp_path / "data")
+    shown = subprocess.run(
+        command("rehearse", "--plan", str(plan), "--data", str(data), "--speed", "60", "--json"),
+        env=environment(server), capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    night = json.loads(shown.stdout)["nights"][0]
+    assert night["on_time"] is True
+    assert night["word"] == "PAUSE_AND_FIX"
+    assert night["stages"][0]["ending"] == "FINISHED"
+    run = RunDir(Path(night["run_dir"]))
+    name, kind, run_name, tasks = states_of_flow_run(server, run)
+    assert (name, kind) == ("PAUSE_AND_FIX", "COMPLETED")
+    assert run_name.startswith("small ")
+    assert {"Seal and open the night", "Small work", "Judge", "Hand over", "Morning report"} <= set(tasks)
+
+
+def test_the_night_hands_over_after_its_flow_was_killed(server, tmp_path):
+    plan, data = counting_plan(tmp_path, 60), make_data(tmp_path / "data")
+    words = ("rehearse", "--plan", str(plan), "--data", str(data), "--speed", "60", "--json")
+    process = subprocess.Popen(
+        command(*words),
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        text=True,
+    )
+    run = wait_for_stage(tmp_path)
+    os.kill(json.loads(run.flow_identity.read_text())["pid"], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["nights"][0]["on_time"] is True
+    assert read_handoff(run).endings == {"work": "FINISHED"}
+
+
+def wait_for_stage(folder):
+    for _ in range(300):
+        for path in folder.glob("runs/*/*/status.json"):
+            status = read_status(path)
+            if status and status.stages[0].step > 3:
+                return RunDir(path.parent)
+        threading.Event().wait(0.2)
+    raise AssertionError("no stage began")
+
+
+def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
+    begin = (datetime.now(UTC) + timedelta(seconds=95)).replace(second=0, microsecond=0)
+    begin += timedelta(minutes=1) if begin - datetime.now(UTC) < timedelta(seconds=45) else timedelta()
+    plan, data = counting_plan(tmp_path, 40), make_data(tmp_path / "data")
+    text = plan.read_text().replace("Europe/Berlin", "UTC")
+    for old, minutes in (("23:00", 0), ("23:05", 5), ("23:20", 20)):
+        text = text.replace(old, f"{begin + timedelta(minutes=minutes):%H:%M}")
+    plan.write_text(text)
+    shown = subprocess.run(
+        command("start", str(plan), "--data", str(data), "--once", "--speed", "60", "--port", "0", "--json"),
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    states = json.loads(shown.stdout)["states"]
+    assert states == {"night": "PAUSE_AND_FIX", "bedtime": "SLEEP", "morning": "PAUSE_AND_FIX"}
+    run = RunDir(next(tmp_path.glob("runs/*/small")))
+    assert read_handoff(run).on_time
+    assert json.loads(run.bedtime.read_text())["alive"] is True

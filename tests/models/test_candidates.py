@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from models.bm25 import BM25
+from models.candidates import (
+    CandidateEncoder,
+    corpus_of,
+    item_text,
+    load_candidates,
+    recall_at_k,
+    relevant_of,
+    train_tokenizer,
+)
+from models.dataset import Candidate, Query
+from models.pool import PoolIndex, build, grow, load_pool, recall, set_effort, tune
+from models.pool_plan import PoolRow, predicted_seconds, why_skip
+
+TEXTS = ["red smoky cocktail", "green tea from japan", "smoky beer", "black coffee kenya"] * 3
+
+
+@pytest.fixture
+def encoder():
+    tokenizer = train_tokenizer(TEXTS)
+    rng = np.random.default_rng(1)
+    return CandidateEncoder(tokenizer, rng.normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32))
+
+
+def test_bm25_by_hand():
+    index = BM25(["a b", "a a a", "c"])
+    scores = index.scores(["a", "c", "zzz"])
+    idf = np.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
+    expected = idf * 3 * 2.2 / (3 + 1.2 * (0.25 + 0.75 * 3 / 2))
+    assert scores[0, 1] == pytest.approx(expected)
+    assert scores[0, 2] == 0
+    assert scores[1].argmax() == 2
+    assert not scores[2].any()
+
+
+def test_vectors_have_length_one_and_read_back_the_same(encoder, tmp_path):
+    vectors = encoder.encode_texts(["red beer", "GREEN Tea", "..."])
+    assert np.linalg.norm(vectors[:2], axis=1) == pytest.approx([1, 1], abs=1e-5)
+    encoder.save(tmp_path)
+    assert load_candidates(tmp_path).encode_texts(["red beer"]) == pytest.approx(vectors[:1])
+
+
+def test_it_encodes_as_sentence_transformers_does(encoder):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    theirs = SentenceTransformer(
+        modules=[StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.embedding)]
+    )
+    expected = theirs.encode(["smoky green coffee", "beer"], normalize_embeddings=True)
+    assert encoder.encode_texts(["smoky green coffee", "beer"]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_relevant_items_and_recall():
+    pool = (Candidate("a", "x", 3, 0.0), Candidate("b", "y", 1, 0.0), Candidate("c", "z", 2, 0.0))
+    assert relevant_of(Query("q", "t", pool)) == {"a", "c"}
+    assert relevant_of(Query("q", "t", pool[1:2])) == {"b"}
+    assert recall_at_k(["a", "x", "c"], {"a", "c"}, 2) == 0.5
+    assert recall_at_k(["a", "c"], {"a", "c", "d"}, 2) == 1.0
+    assert len(corpus_of([Query("q", "t", pool), Query("p", "t", pool)])) == 3
+    assert (
+        item_text(Candidate("a", "tea", 1, 0.0, attributes={"from": "japan", "tags": ("hot",)}))
+        == "tea japan hot"
+    )
+
+
+def test_a_pool_grows_by_labelled_copies():
+    real = np.eye(8, dtype=np.float32)
+    pool, jittered = grow(real, 100, seed=1)
+    assert pool.shape == (100, 8)
+    assert jittered == 0.92
+    assert np.array_equal(pool[:8], real)
+    assert np.linalg.norm(pool, axis=1) == pytest.approx(np.ones(100), abs=1e-5)
+    assert grow(real, 5, seed=1)[1] == 0.0
+
+
+@pytest.mark.parametrize("name", ["IVF,SQ8", "HNSW"])
+def test_an_index_is_tuned_to_its_target_against_exact_search(name):
+    rng = np.random.default_rng(2)
+    real = rng.normal(size=(400, 16)).astype(np.float32)
+    real /= np.linalg.norm(real, axis=1, keepdims=True)
+    vectors, _ = grow(real, 4000, seed=1)
+    queries = real[:50]
+    exact = build("Flat", vectors).search(queries, 100)[1]
+    index = build(name, vectors)
+    reached, effort, words = tune(name, index, queries, exact, 0.9)
+    assert reached >= 0.9
+    assert str(effort) in words
+    set_effort(name, index, effort)
+    assert recall(index.search(queries, 100)[1], exact) == pytest.approx(reached)
+
+
+def test_a_saved_pool_searches_as_before(encoder, tmp_path):
+    vectors, _ = grow(encoder.encode_texts(TEXTS), 300, seed=1)
+    pool = PoolIndex(encoder, build("HNSW", vectors), vectors, "HNSW")
+    pool.save(tmp_path, 200)
+    loaded = load_pool(tmp_path)
+    assert loaded.size == 300
+    assert np.array_equal(loaded.search(["smoky beer"], 5), pool.search(["smoky beer"], 5))
+    best = loaded.exact(encoder.encode_queries(["smoky beer"]), 10)
+    assert len(set(best[0])) == 10
+
+
+def test_a_step_that_does_not_fit_is_skipped_with_its_reason():
+    row = PoolRow(10_000, "HNSW", 1, 1, 1, 1, 1, 2.0, 0, "", "", True, 9, 0, 0)
+    needed = predicted_seconds("HNSW", 100_000, [row])
+    assert 20 < needed < 60
+    assert "s are left" in why_skip(1e6, needed, 5)
+    assert "GB may be used" in why_skip(1e15, 1, 100)
+    assert why_skip(1e6, 1, 100) == ""
