@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.night_process import outcome_of
 from flows.cli.output import AsJson, err, out, print_json
 from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
@@ -22,6 +21,8 @@ def _finished_run(path: Path) -> RunDir:
     if not path.is_dir():
         raise NightError(f"{path}: there is no such folder; give a run like runs/2026-11-24/fusion")
     run = RunDir(path.resolve())
+    if not run.seal.exists():
+        raise NightError(f"{path}: no readable seal here, so this is no run; give one like runs/2026-11-24/fusion")
     if nightwatch_alive(run):
         raise NightError(f"{path}: this night is still running; it is judged at its hand-over")
     return run
@@ -53,4 +54,4 @@ def report_command(run: RunArgument, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"nights": [report.model_dump(mode="json")]})
     else:
-        out.print(str(outcome_of(chosen).report), highlight=False, markup=False, soft_wrap=True)
+        out.print(str(chosen.report_html), highlight=False, markup=False, soft_wrap=True)
