@@ -117,7 +117,7 @@ class Encoders:
         image = self.standard.mean.size + 1
         words = self.tfidf.idf.size
         text = words + (384 if self.choice.text_source else 0)
-        return {"image": image, "text": text, "attributes": text + self.numbers.width, "query": text}
+        return {"image": image, "text": text, "attributes": words + self.numbers.width, "query": text}
 
     def _picture_key(self, path: Path) -> str:
         if path not in self._picture_keys:
@@ -173,7 +173,7 @@ class Encoders:
             return self._images(items)
         if name == "text":
             return self.texts([item.text for item in items])
-        words = self.texts([attribute_words(item.attributes) for item in items])
+        words = self._tfidf([attribute_words(item.attributes) for item in items])
         numbers = self.numbers.encode([item.attributes for item in items])
         return np.concatenate([words, numbers * 0.3], axis=1)
 

@@ -57,6 +57,7 @@ class FusionNet(nn.Module):
     def __init__(self, shape: FusionShape, lexical: int) -> None:
         super().__init__()
         self.shape, self.lexical = shape, lexical
+        self.overlap = {"text": shape.query, "attributes": lexical}
         width = shape.width
         self.token = nn.ModuleDict({m: nn.Linear(n, width) for m, n in shape.inputs().items()})
         self.norm = nn.LayerNorm(width)
@@ -89,7 +90,7 @@ class FusionNet(nn.Module):
         """Return what the item side of one modality consists of, in order, with widths."""
         width = self.shape.width
         query = [("query", width)] if modality == "image" else []
-        words = [("words", self.shape.query)] if modality != "image" else []
+        words = [("words", self.overlap[modality])] if modality != "image" else []
         return [*query, ("key", width), ("value", width), ("tower", TOWER), *words]
 
     def item_side(self, modality: str, x: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class FusionNet(nn.Module):
         dropped = self.dropout(x * self.get_buffer(f"seen_{modality}"))
         token = self.norm(self.token[modality](dropped))
         query = [self.to_query(token)] if modality == "image" else []
-        words = [x[..., : self.shape.query]] if modality != "image" else []
+        words = [x[..., : self.overlap[modality]]] if modality != "image" else []
         tower = self.item_tower[modality](dropped)
         return torch.cat([*query, self.to_key(token), self.to_value(token), tower, *words], dim=-1)
 
@@ -137,7 +138,7 @@ class FusionNet(nn.Module):
         for m in MODALITIES:
             score_BC = score_BC + (item[f"tower_{m}"] * search[f"tower_{m}"][:, None]).sum(-1)
         for number, m in enumerate(("text", "attributes")):
-            product_BCQ = item[f"words_{m}"] * search["words"][:, None]
+            product_BCQ = item[f"words_{m}"] * search["words"][:, None, : self.overlap[m]]
             score_BC = score_BC + self.overlap_weight[number, 0] * product_BCQ[..., : self.lexical].sum(-1)
             score_BC = score_BC + self.overlap_weight[number, 1] * product_BCQ[..., self.lexical :].sum(-1)
         return score_BC

@@ -18,7 +18,7 @@ Ids = NDArray[np.int64]
 K = 100
 JITTER = 0.15
 """Length of the noise added to a copied unit vector, before it is made a unit vector again."""
-PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EF = (100, 128, 192, 256, 384, 512)
 HNSW_LINKS = 32
 TRAINING_VECTORS = 40

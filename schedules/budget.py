@@ -44,13 +44,19 @@ class Budget:
         """Night time kept for judge, hand-over and report: the plan's wind-down, or what they really take."""
         return max(self.table.wind_down, timedelta(seconds=self.costs.wind_down_s * self.speed))
 
+    @property
+    def grace(self) -> timedelta:
+        """Night time that a stage may take to end after its deadline, without taking it from the next."""
+        return timedelta(seconds=self.costs.grace_s * self.speed)
+
     def minimum(self, slot: Slot) -> timedelta:
         """Least night time with which a stage is started: its plan's minimum, or the start of a process."""
         return max(slot.minimum, timedelta(seconds=self.costs.start_s * self.speed))
 
     def latest_end(self, index: int) -> datetime:
         """Return when stage `index` must be over so that every later minimum and the wind-down still fit."""
-        later = sum((self.minimum(slot) for slot in self.table.slots[index + 1 :]), timedelta())
+        behind = self.table.slots[index + 1 :]
+        later = sum((self.minimum(slot) + self.grace for slot in behind), timedelta())
         return self.hand_over - self.reserve - later
 
     def deadline(self, index: int, started: datetime) -> datetime:
@@ -90,7 +96,8 @@ def fastest_speed(table: Timetable, costs: ProcessCosts) -> float:
 
 def _fits(table: Timetable, costs: ProcessCosts, speed: float) -> bool:
     budget = Budget(table, table.window.hand_over, speed, costs)
-    needed = budget.reserve + sum((budget.minimum(slot) for slot in table.slots), timedelta())
+    stages = sum((budget.minimum(slot) + budget.grace for slot in table.slots), timedelta())
+    needed = budget.reserve + stages - budget.grace  # the reserve holds the last stage's
     return needed <= table.window.hand_over - table.window.start
 
 

@@ -60,6 +60,11 @@ def losses_of(events: list[Event]) -> list[float]:
     return [event.values["loss"] for event in events if event.kind == "metrics" and "loss" in event.values]
 
 
+def stage_losses(run: RunDir, stage: StageStatus) -> list[float]:
+    """Return the training losses of one stage, none where it has none."""
+    return losses_of(read_events(run.stage(stage.name).events)[0])
+
+
 def predicted_end(stage: StageStatus, now: datetime) -> datetime:
     """Return when the running stage will end: at its rate so far, at its deadline at the latest."""
     deadline = parse_utc(stage.deadline or stage.planned_end)
@@ -92,7 +97,7 @@ def check_bedtime(run: RunDir) -> BedtimeCheck:
     now = seal.make_clock().now()
     alive = nightwatch_alive(run)
     stage = _current(status)
-    losses = losses_of(read_events(run.stage(stage.name).events)[0])
+    losses = next((found for s in reversed(status.stages) if (found := stage_losses(run, s))), [])
     falling = loss_trend(losses)
     word, action = _word(status, alive, falling)
     check = BedtimeCheck(
@@ -162,7 +167,7 @@ def spoken_lines(check: BedtimeCheck, zone_name: str) -> list[str]:
     return [
         f"{check.word}: {check.action}",
         f"night        {check.night}, checked at {local(check.at)}",
-        f"alive        {'yes' if check.alive else 'no'}, in {check.stage}",
+        f"alive        {'yes' if check.alive else 'no'}, last in {check.stage}",
         f"utilisation  {check.utilisation}",
         f"loss         {trend}{figures}",
         f"stage ends   {local(check.stage_end)} (predicted)",

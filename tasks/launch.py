@@ -31,7 +31,7 @@ SILENCE_S = 60.0
 SILENCE_IN_REHEARSAL_S = 5.0
 """A rehearsal's minute is a second; this still outlasts the gap between two steps of a busy flow."""
 LAUNCH_WITHIN_S = 30.0
-JUDGE_S = {"ranking": 20.0, "candidates": 20.0, "none": 3.0}
+JUDGE_S = {"ranking": 30.0, "candidates": 25.0, "none": 3.0}
 """Real seconds that judging takes until it was measured on this machine and data."""
 SHORTEST_JUDGE_S = 3.0
 

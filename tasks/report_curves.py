@@ -2,32 +2,29 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from nightshift.events import Event, read_events
 from nightshift.rundir import RunDir
-from tasks.report_model import Curves
+from tasks.report_model import Curve
 
 POINTS = 600
 """A curve on the page has no more points than this."""
-Curve = tuple[tuple[datetime, float], ...]
 
 
-def read_curves(run: RunDir, stages: Sequence[str], judged_v1: float | None) -> tuple[Curves, list[str]]:
-    """Return loss and validation nDCG@10 over time, and a warning per value that was not finite.
-
-    `judged_v1` is V1.0's validation nDCG@10 as the judge re-scored it, or None.
-    """
+def read_curves(run: RunDir, stages: Sequence[str]) -> tuple[dict[str, Curve], list[str]]:
+    """Return metric -> its values over time, and a warning per value that was not finite."""
     events: list[Event] = []
     warnings: list[str] = []
     for stage in stages:
         told = [event for event in _events(run, stage) if event.kind == "metrics"]
         events += told
         warnings += _nonfinite(stage, told)
-    said_v1 = [value for _, value in _points(events, "val_ndcg_at_10_v1")]
-    v1 = judged_v1 if judged_v1 is not None else (said_v1[-1] if said_v1 else None)
-    loss, validation = (_thinned(_points(events, name)) for name in ("loss", "val_ndcg_at_10"))
-    return Curves(loss=loss, val_ndcg_at_10=validation, v1=v1), warnings
+    names = dict.fromkeys(name for event in events for name in event.values if _wanted(name))
+    return {name: _thinned(_points(events, name)) for name in names}, warnings
+
+
+def _wanted(name: str) -> bool:
+    return name in ("loss", "best_value") or name.startswith("val_")
 
 
 def _events(run: RunDir, stage: str) -> list[Event]:
@@ -37,15 +34,15 @@ def _events(run: RunDir, stage: str) -> list[Event]:
         return []
 
 
-def _points(events: Iterable[Event], name: str) -> list[tuple[datetime, float]]:
-    told = ((event.at, event.values.get(name, math.nan)) for event in events)
-    return sorted(point for point in told if math.isfinite(point[1]))
+def _points(events: Iterable[Event], name: str) -> Curve:
+    told = ((event.at, event.values[name]) for event in events if name in event.values)
+    return tuple(sorted(point for point in told if math.isfinite(point[1])))
 
 
-def _thinned(points: list[tuple[datetime, float]]) -> Curve:
+def _thinned(points: Curve) -> Curve:
     """Return at most `POINTS` of them, the first and the last always among these."""
     if len(points) <= POINTS:
-        return tuple(points)
+        return points
     chosen = (round(i * (len(points) - 1) / (POINTS - 1)) for i in range(POINTS))
     return tuple(points[i] for i in chosen)
 

@@ -9,7 +9,7 @@ from verdict.utilisation import read_samples, utilisation
 
 
 def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, seal: SealRecord | None) -> Facts:
-    """Return device, samples and busy share from first start to last end, or the reason for none.
+    """Return samples and busy share from first start to last end, or the reason for none.
 
     `told` is the nightwatch's word on the GPU: its name, or why there is none.
     """
@@ -21,12 +21,11 @@ def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, seal: SealR
     ends = [stage.end for stage in stages if stage.end]
     if not samples or not starts or not ends:
         found = seal is not None and seal.device.startswith("cuda")
-        return {"device": told, "reason": "never sampled"} if found else {"reason": told or "not known"}
+        return {"reason": "never sampled"} if found else {"reason": told or "not known"}
     use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0)
     if use is None:
-        return {"device": told, "reason": "no sample falls into the stages"}
+        return {"reason": "no sample falls into the stages"}
     return {
-        "device": told,
         "samples": use.samples,
         "busy_low_pct": round(use.low_pct, 1),
         "busy_high_pct": round(use.high_pct, 1),

@@ -1,6 +1,5 @@
 """The morning report as data: exactly one entry of the stable JSON document `{"nights": [...]}`."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,6 +10,8 @@ from tasks.handoff import HandedFile
 from verdict.finding import Finding, ModalityFinding
 
 Facts = dict[str, JsonValue]
+Curve = tuple[tuple[datetime, float], ...]
+"""Values a trainer reported, and when (UTC)."""
 
 
 class _Frozen(BaseModel):
@@ -37,15 +38,6 @@ class NightEvent(_Frozen):
 
     at: datetime
     text: str
-
-
-class Curves(_Frozen):
-    """The trainer's own metrics over the night, for the eye only; the judge never reads them."""
-
-    loss: tuple[tuple[datetime, float], ...] = ()
-    val_ndcg_at_10: tuple[tuple[datetime, float], ...] = ()
-    v1: float | None = None
-    """V1.0's nDCG@10 on validation, as the judge re-scored it, else as the trainer said."""
 
 
 class DataReport(_Frozen):
@@ -83,13 +75,17 @@ class NightReport(_Frozen):
     findings: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     events: tuple[NightEvent, ...] = ()
-    curves: Curves = Curves()
+    curves: dict[str, Curve] = {}
+    """`loss`, `best_value` and every `val_*`: the trainers' own, for the eye; the judge never reads them."""
     per_query_gains: tuple[float, ...] = ()
     handed_over: tuple[HandedFile, ...] = ()
     speed: float | None = None
     """1 for a real night; above, a rehearsal that was compressed so many times; None where not known."""
     timezone: str = "UTC"
-    gpu: Facts = {}
+    gpu: str = ""
+    """The device's name, or why there is none."""
+    gpu_use: Facts = {}
+    """What the sampler saw of it over the stages, or the reason for nothing."""
     data: DataReport = DataReport()
     loss_facts: Facts = {}
     latency: Facts = {}
@@ -104,6 +100,6 @@ class NightReport(_Frozen):
         return self.speed is not None and self.speed != 1
 
 
-def nights_document(reports: Sequence[NightReport]) -> str:
+def nights_document(reports: Sequence[NightReport]) -> dict[str, list[Facts]]:
     """Return the stable JSON document of these nights."""
-    return json.dumps({"nights": [report.model_dump(mode="json") for report in reports]}, indent=1)
+    return {"nights": [report.model_dump(mode="json") for report in reports]}

@@ -8,12 +8,12 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from pydantic import JsonValue
 
+from tasks.report_figures import Figure, curve_figures, gains_figure, pool_figures
 from tasks.report_model import Facts, NightReport
-from tasks.report_plots import GainShares, curve, gains_waterfall
-from tasks.report_pools import LATENCIES, RECALLS, copies_note, pool_plot, pool_points, pool_table
+from tasks.report_pools import copies_note, pool_table
 from tasks.report_timeline import timeline
 from tasks.report_words import (
     CriterionLine,
@@ -30,15 +30,10 @@ from tasks.report_words import (
     utc_text,
 )
 
+PHONE_REASON = 80
+"""Letters of a reason that a narrow phone surely shows in its three lines, figures before it."""
+CODE_NAME = re.compile(r"`([^`]+)`")
 MARKDOWN_SIGNS = re.compile(r"([\\`*_\[\]|~])")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing with its caption; without a drawing, the caption says what is missing."""
-
-    caption: str
-    svg: Markup | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,8 @@ class Page:
     """Everything the templates show besides the report itself."""
 
     lines: tuple[CriterionLine, ...]
+    long_reasons: tuple[CriterionLine, ...]
+    """Those whose reason is cut short on a phone's first screen."""
     handed_over: str
     rehearsal: str
     timeline: Markup | None
@@ -60,46 +57,20 @@ class Page:
     @classmethod
     def of(cls, report: NightReport) -> "Page":
         """Return the page of this report."""
+        lines = tuple(criterion_line(finding, report.word) for finding in report.criteria)
         return cls(
-            lines=tuple(criterion_line(finding, report.word) for finding in report.criteria),
+            lines=lines,
+            long_reasons=tuple(line for line in lines if len(line.reason) > PHONE_REASON),
             handed_over=handed_over_line(report),
             rehearsal=rehearsal_line(report),
             timeline=timeline(report),
-            curves=_curves(report),
-            gains=_gains(report.per_query_gains),
-            pools=_pools(report.pools),
+            curves=curve_figures(report),
+            gains=gains_figure(report.per_query_gains),
+            pools=pool_figures(report.pools),
             pool_rows=pool_table(report.pools),
             pool_note=copies_note(report.pools),
             missing=tuple(_missing(report)),
         )
-
-
-def _curves(report: NightReport) -> tuple[Figure, ...]:
-    told, zone = report.curves, report.timezone
-    figures = []
-    if told.loss:
-        figures.append(Figure("Training loss", curve("loss", "Training loss", told.loss, zone, None)))
-    if told.val_ndcg_at_10:
-        title = "Validation nDCG@10"
-        figures.append(Figure(title, curve("validation", title, told.val_ndcg_at_10, zone, told.v1)))
-    return tuple(figures)
-
-
-def _gains(gains: Sequence[float]) -> Figure | None:
-    return (
-        Figure(f"{len(gains):,} queries: {GainShares.of(gains)}", gains_waterfall(gains)) if gains else None
-    )
-
-
-def _pools(pools: Sequence[Facts]) -> tuple[Figure, ...]:
-    asked = (
-        ("pool-recall", "Recall@100 by pool size", "", RECALLS),
-        ("pool-p95", "P95 latency in ms, by pool size", " ms", LATENCIES),
-    )
-    found = ((name, title, unit, pool_points(pools, keys)) for name, title, unit, keys in asked)
-    return tuple(
-        Figure(title, pool_plot(name, title, points, unit)) for name, title, unit, points in found if points
-    )
 
 
 def _missing(report: NightReport) -> list[str]:
@@ -111,19 +82,30 @@ def _missing(report: NightReport) -> list[str]:
         (report.loss_facts, "the loss, recomputed"),
         (report.latency, "latency"),
         (report.pools, "candidate pools"),
-        (report.curves.loss, "a loss curve: no trainer reported `loss`"),
-        (report.curves.val_ndcg_at_10, "a validation curve: no trainer reported `val_ndcg_at_10`"),
+        (report.curves.get("loss"), "a loss curve: no trainer reported `loss`"),
+        (report.curves.keys() - {"loss"}, "a validation curve: no trainer reported `val_ndcg_at_10`"),
     )
     return [text for piece, text in pieces if not piece]
 
 
 def score_rows(scores: dict[str, Facts]) -> list[tuple[str, list[str]]]:
     """Return one row per plain figure that any split has: label, then one text per split."""
-    keys = dict.fromkeys(key for split in scores.values() for key in split)
-    plain = [
-        key for key in keys if not any(isinstance(split.get(key), list | dict) for split in scores.values())
-    ]
+    told = dict.fromkeys(
+        key
+        for split in scores.values()
+        for key, value in split.items()
+        if isinstance(value, list | dict | str)
+    )
+    plain = dict.fromkeys(key for split in scores.values() for key in split if key not in told)
     return [(label(key), [score(split.get(key)) for split in scores.values()]) for key in plain]
+
+
+def score_notes(scores: dict[str, Facts]) -> list[str]:
+    """Return what the splits say in words, a sentence each: where V1.0 comes from."""
+    said = ((split, key, value) for split, facts in scores.items() for key, value in facts.items())
+    return [
+        f"{capital(label(key))} on {split}: {value}" for split, key, value in said if isinstance(value, str)
+    ]
 
 
 def columns(rows: Sequence[Facts]) -> list[str]:
@@ -141,6 +123,11 @@ def markdown_text(text: JsonValue) -> str:
 def _local_clock(context: Context, at: datetime | None) -> str:
     """Return an instant in the time zone of the report that is being rendered."""
     return clock_time(at, context["report"].timezone)
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence as HTML: escaped, with `names` between backticks set as code."""
+    return Markup(CODE_NAME.sub(r"<code>\1</code>", str(escape(text))))
 
 
 @cache
@@ -163,8 +150,9 @@ def _environment() -> Environment:
         "utc": utc_text,
         "date_words": long_date,
         "md": markdown_text,
+        "prose": prose,
     }
-    environment.globals |= {"score_rows": score_rows, "columns": columns}
+    environment.globals |= {"score_rows": score_rows, "score_notes": score_notes, "columns": columns}
     return environment
 
 

@@ -16,23 +16,28 @@ UNCHANGED = 1e-9
 
 
 def curve(
-    name: str, title: str, points: Sequence[tuple[datetime, float]], zone: str, v1: float | None
+    name: str,
+    title: str,
+    points: Sequence[tuple[datetime, float]],
+    zone: str,
+    against: tuple[str, float] | None,
 ) -> Markup:
-    """Return a curve over local time, with V1.0 as a dashed line where `v1` is given."""
-    values = [value for _, value in points] + ([] if v1 is None else [v1])
+    """Return a curve over local time; `against` is the name and value of a dashed line, or None."""
+    values = [value for _, value in points] + ([against[1]] if against else [])
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or abs(high) * 0.05 or 1.0
     first, last = points[0], points[-1]
     x = Scale(first[0].timestamp(), last[0].timestamp(), LEFT, RIGHT)
     y = Scale(low - margin, high + margin, FLOOR, TOP)
-    against = "" if v1 is None else f"; V1.0 has {v1:.4f}"
-    drawing = Drawing(name, title, f"From {first[1]:.4g} to {last[1]:.4g}{against}", HEIGHT)
+    held = f"; {against[0]} has {against[1]:.4f}" if against else ""
+    drawing = Drawing(name, title, f"From {first[1]:.4g} to {last[1]:.4g}{held}", HEIGHT)
     y_axis(drawing, y, nice_ticks(y.low, y.high))
     for tick, label in time_ticks(first[0], last[0], ZoneInfo(zone)):
-        drawing.text(x(tick.timestamp()), FLOOR + 18, label, "t muted", _anchor(x(tick.timestamp())))
-    if v1 is not None:
-        drawing.line(LEFT, y(v1), RIGHT, y(v1), "baseline")
-        drawing.text(RIGHT, y(v1) - 5, f"V1.0 {v1:.4f}", "t muted", "end")
+        drawing.hour(x(tick.timestamp()), FLOOR + 18, label)
+    if against:
+        at = y(against[1])
+        drawing.line(LEFT, at, RIGHT, at, "baseline")
+        drawing.text(RIGHT, at - 5, f"{against[0]} {against[1]:.4f}", "t muted", "end")
     placed = [(x(at.timestamp()), y(value)) for at, value in points]
     drawing.path(placed, "curve")
     drawing.mark(*placed[-1], 0, "mark")
@@ -81,9 +86,17 @@ def gains_waterfall(gains: Sequence[float]) -> Markup:
             outline += [(LEFT + i * step, y(part(gain, 0.0))), (LEFT + (i + 1) * step, y(part(gain, 0.0)))]
         drawing.path([*outline, (RIGHT, y(0))], css, closed=True)
     drawing.line(LEFT, y(0), RIGHT, y(0), "zero")
-    drawing.text(LEFT, FLOOR + 18, "helped most", "t muted")
-    drawing.text(RIGHT, FLOOR + 18, "harmed most", "t muted", "end")
+    first, last = _end_labels(ordered[0], ordered[-1])
+    drawing.text(LEFT, FLOOR + 18, first, "t muted")
+    drawing.text(RIGHT, FLOOR + 18, last, "t muted", "end")
     return drawing.svg()
+
+
+def _end_labels(best: float, worst: float) -> tuple[str, str]:
+    """Return what the first and the last query of the order are, so that no unharmed one is called harmed."""
+    first = "helped most" if best > UNCHANGED else "harmed least" if best < -UNCHANGED else "unchanged"
+    last = "harmed most" if worst < -UNCHANGED else "helped least" if worst > UNCHANGED else "unchanged"
+    return first, last
 
 
 def y_axis(drawing: Drawing, y: Scale, ticks: Sequence[float]) -> None:
@@ -91,7 +104,3 @@ def y_axis(drawing: Drawing, y: Scale, ticks: Sequence[float]) -> None:
     for tick in ticks:
         drawing.line(LEFT, y(tick), RIGHT, y(tick), "grid")
         drawing.text(LEFT - 6, y(tick) + 4, compact(tick), "t muted", "end")
-
-
-def _anchor(x: float) -> str:
-    return "start" if x < LEFT + 16 else "end" if x > RIGHT - 18 else "middle"

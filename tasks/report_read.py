@@ -29,7 +29,7 @@ def read_report(run: RunDir) -> NightReport:
     gaps = [*files.gaps, *chain.gaps]
     answer = answer_of(run, verdict, handoff, status, chain, gaps)
     believed = verdict or Verdict(word=answer.word, sentence="", next_step="")
-    curves, odd_values = read_curves(run, [stage.name for stage in stages], _judged_v1(believed))
+    curves, odd_values = read_curves(run, [stage.name for stage in stages])
     zone, odd_zone = _zone(seal.timezone if seal else "UTC")
     told = status.gpu if status else ""
     fields = _judged(believed) | _handed_over(handoff) | _sealed(run, seal)
@@ -48,7 +48,8 @@ def read_report(run: RunDir) -> NightReport:
             "events": _events(status),
             "curves": curves,
             "timezone": zone,
-            "gpu": gpu_facts(run, stages, told, seal),
+            "gpu": told,
+            "gpu_use": gpu_facts(run, stages, told, seal),
             "anchored": chain.anchored,
         }
     )
@@ -109,11 +110,6 @@ def _deadline(
     if status and status.hand_over:
         return status.hand_over
     return seal.window.hand_over if seal else None
-
-
-def _judged_v1(verdict: Verdict) -> float | None:
-    value = verdict.scores.get("validation", {}).get("ndcg_at_10_v1")
-    return value if isinstance(value, float) else None
 
 
 def _set_aside(seal: SealRecord | None) -> list[str]:

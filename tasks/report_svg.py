@@ -12,7 +12,9 @@ WIDTH = 360
 """User units of every drawing; a phone shows them at about one pixel each."""
 FONT = 13.0
 """On a page of 360 px a drawing is 310 px wide: this is still 11 px there."""
-TICK_MINUTES = (5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
+HALF_HOUR_LABEL = 19.0
+"""Half the width of `00:00` in user units."""
+TICK_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720)
 MOST_TICKS = 5
 DAY_MINUTES = 1440
 Point = tuple[float, float]
@@ -85,6 +87,10 @@ class Drawing:
         form = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>')
         self.elements.append(form.format(x, y, anchor, css, text))
 
+    def hour(self, x: float, y: float, label: str) -> None:
+        """Add an hour's label centred at `x`, but never over the drawing's edge."""
+        self.text(min(max(x, HALF_HOUR_LABEL), WIDTH - HALF_HOUR_LABEL), y, label, "t muted", "middle")
+
     def svg(self) -> Markup:
         """Return the drawing as markup."""
         head = Markup(
@@ -137,7 +143,10 @@ def time_ticks(start: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[dat
 
 
 def compact(value: float) -> str:
-    """Return a number for an axis: 4 significant digits, 10k and 1M for large round ones."""
+    """Return a number for an axis: 4 significant digits; 10k and 1M for large ones, 2.5e-4 for tiny ones."""
+    if 0 < abs(value) < 0.001:
+        digits, power = f"{value:.1e}".split("e")
+        return f"{digits.removesuffix('.0')}e{int(power)}"
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
         if abs(value) >= 10_000 and abs(value) >= size:
             return f"{value / size:.4g}{letter}"

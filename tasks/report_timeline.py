@@ -29,13 +29,12 @@ def timeline(report: NightReport) -> Markup | None:
     for tick, label in time_ticks(start, end, zone):
         at = x(tick.timestamp())
         drawing.line(at, TOP, at, floor, "grid")
-        anchor = "start" if at < LEFT + 16 else "end" if at > RIGHT - 16 else "middle"
-        drawing.text(at, floor + 16, label, "t muted", anchor)
-    for index, stage in enumerate(report.stages):
-        _row(drawing, stage, TOP + ROW * index, x, report.deadline or end)
+        drawing.hour(at, floor + 16, label)
     for instant, css in ((report.deadline, "deadline"), (report.handed_over_at, "handed")):
         if instant:
             drawing.line(x(instant.timestamp()), TOP, x(instant.timestamp()), floor, css)
+    for index, stage in enumerate(report.stages):
+        _row(drawing, stage, TOP + ROW * index, x, report.deadline or end)
     return drawing.svg()
 
 
@@ -53,8 +52,8 @@ def _row(drawing: Drawing, stage: StageReport, top: float, x: Scale, night_end: 
     told = _told(stage)
     room = int((RIGHT - LEFT - len(told) * LETTER - 16) / BOLD_LETTER)
     title = stage.title if len(stage.title) <= room else f"{stage.title[: room - 1].rstrip()}…"
-    drawing.text(LEFT, top + 12, title, "t strong")
-    drawing.text(RIGHT - 6, top + 12, told, "t muted", "end")
+    drawing.text(LEFT, top + 12, title, "t strong halo")
+    drawing.text(RIGHT - 6, top + 12, told, "t muted halo", "end")
     if stage.planned_start and stage.planned_end:
         left, right = x(stage.planned_start.timestamp()), x(stage.planned_end.timestamp())
         drawing.rect(left, top + 18, right - left, BAR, "planned")

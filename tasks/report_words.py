@@ -21,7 +21,7 @@ LABELS = {
     "gain_low": "gain, lower bound",
     "gain_high": "gain, upper bound",
     "left_out": "queries left out",
-    "v1": "where V1.0 comes from",
+    "v1": "baseline",
     "selection_score": "the trainer's own score",
     "p50_ms": "P50 (ms)",
     "p95_ms": "P95 (ms)",
@@ -177,11 +177,21 @@ def rehearsal_line(report: NightReport) -> str:
         return "Whether this was a real night or a rehearsal is not known."
     if not report.rehearsed:
         return ""
-    length = ""
+    night = "a night"
+    if report.window_start and report.deadline:
+        night = night_of((report.deadline - report.window_start).total_seconds() / 60)
+    took = ""
     if report.window_start and report.handed_over_at:
-        hours = (report.handed_over_at - report.window_start).total_seconds() / 3600
-        length = f" {hours:.1f} h of night took {hours * 60 / report.speed:.1f} real minutes."
-    return f"A rehearsal, compressed {report.speed:g} times.{length}"
+        minutes = (report.handed_over_at - report.window_start).total_seconds() / 60
+        took = f" It took {minutes / report.speed:.1f} real minutes."
+    return f"Rehearsal: {night} compressed {report.speed:g} times.{took}"
+
+
+def night_of(minutes: float) -> str:
+    """Return a night of this length with its article: `an 8-hour night`, `a 20-minute night`."""
+    number, unit = (f"{minutes / 60:.3g}", "hour") if minutes >= 60 else (f"{minutes:.0f}", "minute")
+    article = "an" if number.startswith("8") or number.split(".")[0] in ("11", "18") else "a"
+    return f"{article} {number}-{unit} night"
 
 
 def utc_text(at: datetime) -> str:

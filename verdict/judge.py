@@ -18,18 +18,21 @@ from verdict.seal import Seal, read_seal
 from verdict.utilisation import judge_utilisation, read_samples, utilisation
 from verdict.wording import next_step_of, sentence_of
 
+START_S = 3.0
+"""Real seconds that the interpreter has taken before, and writing the verdict takes behind."""
+
 
 def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
     """Return the verdict on a run directory; nothing is written.
 
-    With `within_s` real seconds to go, what may be shortened (permutations) takes two fifths of them.
+    With `within_s` real seconds to go, what may be shortened (permutations) is.
 
     Raises NightError where there is no run to judge.
     """
     began_s = boottime_s()
     seal = read_seal(run)
     evidence = gather(run, seal)
-    judgement = _judgement(run, seal, evidence, 0.4 * within_s)
+    judgement = _judgement(run, seal, evidence, began_s + within_s - START_S)
     findings = _in_plan_order(seal, [*judgement.findings, *_utilisation(run, seal)], judgement)
     stop = [*evidence.stop, *judgement.stop]
     word = word_of(findings, stop, evidence.broken)
@@ -54,14 +57,14 @@ def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
     )
 
 
-def _judgement(run: RunDir, seal: Seal, evidence: Evidence, within_s: float) -> Judgement:
+def _judgement(run: RunDir, seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
     # Imported here: torch and FAISS take seconds to load, and each kind of night needs only its own.
     if evidence.stop:
         return Judgement(notes=["Scores were not computed: what they would be computed from is not sound."])
     if seal.night.judge == "ranking":
         from verdict.ranking_judgement import judge_ranking
 
-        return judge_ranking(seal, evidence, within_s)
+        return judge_ranking(seal, evidence, until_s)
     if seal.night.judge == "candidates":
         from verdict.candidate_judgement import judge_candidates
 

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from models.dataset import Query
 from models.losses import pair_statistics
 from models.scorers import Scorer, load_scorer
+from nightshift.instant import boottime_s
 from nightshift.states import Metric
 from schedules.plan import Criterion
 from verdict.controls import constant_share, metric_failures, overlap
@@ -32,12 +33,14 @@ from verdict.timing import Latency, time_scorer
 Floats = NDArray[np.float64]
 MODALITIES = ("image", "text", "attributes")
 MARGIN = 0.1
+LEAST_S = 1.0
+"""With fewer real seconds left, a modality is not permuted."""
 
 
-def judge_ranking(seal: Seal, evidence: Evidence, within_s: float) -> Judgement:
+def judge_ranking(seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
     """Return the judgement of the chosen checkpoint, everything recomputed from raw inputs.
 
-    `within_s` bounds the real seconds that permuting modalities may take.
+    `until_s` is the second since boot at which permuting modalities must be over.
     """
     result = Judgement()
     if evidence.checkpoint is None:
@@ -55,7 +58,7 @@ def judge_ranking(seal: Seal, evidence: Evidence, within_s: float) -> Judgement:
         answer = _answer(criterion, seal, splits, latency, result)
         if answer is not None:
             result.findings.append(answer)
-    _modalities(result, seal, scorer, test, within_s)
+    _modalities(result, seal, scorer, test, until_s)
     return result
 
 
@@ -169,19 +172,18 @@ def _latency_facts(latency: Latency) -> dict[str, JsonValue]:
     }
 
 
-def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit, within_s: float) -> None:
-    for modality in MODALITIES:
-        if modality in scorer.modalities:
-            result.modalities[modality] = judge_modality(
-                scorer, test, modality, seal.seed, within_s / len(MODALITIES)
-            )
-        elif seal.data.kind == "multimodal":
-            result.modalities[modality] = ModalityFinding(state="ABSENT")
-    unused = [
-        m
-        for m in seal.night.claims
-        if result.modalities.get(m, ModalityFinding(state="ABSENT")).state != "USED"
-    ]
-    for modality in unused:
-        state = result.modalities.get(modality, ModalityFinding(state="ABSENT")).state
-        result.warnings.append(f"the plan claims {modality}, but its use is {state.replace('_', ' ')}")
+def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit, until_s: float) -> None:
+    for number, modality in enumerate(MODALITIES):
+        left_s = (until_s - boottime_s()) / (len(MODALITIES) - number)
+        if modality not in scorer.modalities:
+            if seal.data.kind == "multimodal":
+                result.modalities[modality] = ModalityFinding(state="ABSENT")
+        elif left_s < LEAST_S:
+            result.modalities[modality] = ModalityFinding(state="NOT_MEASURED")
+        else:
+            result.modalities[modality] = judge_modality(scorer, test, modality, seal.seed, 0.7 * left_s)
+    for modality in seal.night.claims:
+        found = result.modalities.get(modality)
+        state = found.state if found else "ABSENT"
+        if state != "USED":
+            result.warnings.append(f"the plan claims {modality}, but its use is {state.replace('_', ' ')}")

@@ -22,7 +22,13 @@ from tasks.launch import NightRequest
 from tasks.night_status import HANDED_OVER, NightStatus, StageStatus, read_status
 from verdict.seal import SealError, read_seal
 
-SHOWN_VALUES = ("loss", "val_ndcg_at_10", "val_recall_at_100", "best_value")
+SHOWN_VALUES = {
+    "loss": "loss",
+    "best_value": "best nDCG",
+    "val_ndcg_at_10": "nDCG",
+    "val_recall_at_100": "recall",
+}
+"""What a trainer told -> how it is called where there is little room; two of them fit 80 columns."""
 
 
 class NightView:
@@ -91,8 +97,10 @@ def local(instant: str, zone: ZoneInfo) -> str:
 
 
 def _values(stage: StageStatus) -> str:
-    shown = [f"{name} {stage.values[name]:.4g}" for name in SHOWN_VALUES if name in stage.values]
-    return ", ".join(shown)
+    shown = [
+        f"{short} {stage.values[name]:.3g}" for name, short in SHOWN_VALUES.items() if name in stage.values
+    ]
+    return ", ".join(shown[:2])
 
 
 def _span(minutes: float) -> str:
@@ -126,9 +134,9 @@ def _stage_row(stage: StageStatus, zone: ZoneInfo) -> Sequence[RenderableType]:
         stage.ending.replace("_", " ").lower() if stage.ending else stage.phase if stage.start else "waiting"
     )
     return (
-        escape(stage.title[:28]),
+        escape(stage.title[:22]),
         times,
-        ProgressBar(total=100, completed=done, width=14),
+        ProgressBar(total=100, completed=done, width=10),
         state,
         _values(stage),
     )
@@ -136,4 +144,4 @@ def _stage_row(stage: StageStatus, zone: ZoneInfo) -> Sequence[RenderableType]:
 
 def _wind_down(status: NightStatus) -> list[Text]:
     step = status.step
-    return [Text(f"now: {step}")] if step in ("judge", "hand-over", "report") else []
+    return [Text(f"now: {step}")] if step in ("judge", "hand-over", "report") and not status.word else []

@@ -98,7 +98,9 @@ def _print_night(table: Timetable) -> None:
     zone, window = table.zone, table.window
     start, end = window.start.astimezone(zone), window.hand_over.astimezone(zone)
     head = f"{table.night.title}  {start:%a %d %b %Y %H:%M} to {end:%a %d %b %H:%M} {zone.key}"
-    clock_change = "" if window.hours == 8 else f"  [yellow](this night has {window.hours:g} h)[/]"
+    wall_hours = (end.replace(tzinfo=None) - start.replace(tzinfo=None)).total_seconds() / 3600
+    changed = window.hours != wall_hours
+    clock_change = f"  [yellow](the clocks change: this night has {window.hours:g} h)[/]" if changed else ""
     grid = Table()
     for column, justify in (
         ("stage", "left"),

@@ -22,7 +22,9 @@ def _finished_run(path: Path) -> RunDir:
         raise NightError(f"{path}: there is no such folder; give a run like runs/2026-11-24/fusion")
     run = RunDir(path.resolve())
     if not run.seal.exists():
-        raise NightError(f"{path}: no readable seal here, so this is no run; give one like runs/2026-11-24/fusion")
+        raise NightError(
+            f"{path}: no readable seal here, so this is no run; give one like runs/2026-11-24/fusion"
+        )
     if nightwatch_alive(run):
         raise NightError(f"{path}: this night is still running; it is judged at its hand-over")
     return run

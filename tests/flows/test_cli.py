@@ -25,7 +25,7 @@ def test_plan_prints_dates_local_times_and_utc(tmp_path):
     for text in (
         "23:30-05:30",
         "22:30-03:30",
-        "this night has 7 h",
+        "the clocks change: this night has 7 h",
         "elastic",
         "Sat 28 Mar 2026 23:00",
         "+0.05",

@@ -42,7 +42,10 @@ def test_a_stage_whose_minimum_no_longer_fits_is_not_started():
 def test_a_hand_over_moved_forward_moves_every_deadline():
     early = FUSION.window.hand_over - timedelta(hours=4)
     b = budget(hand_over=early)
-    assert b.deadline(1, FUSION.slots[1].start) == early - timedelta(minutes=20) - timedelta(minutes=10)
+    assert (
+        b.deadline(1, FUSION.slots[1].start)
+        == early - timedelta(minutes=20) - timedelta(minutes=10) - b.grace
+    )
 
 
 @given(
@@ -68,3 +71,9 @@ def test_a_speed_that_cannot_fit_is_refused_and_the_named_one_fits(table):
     refuse_too_fast(table, ProcessCosts(), fastest)
     with pytest.raises(NightError, match=f"--speed {fastest}"):
         refuse_too_fast(table, ProcessCosts(), fastest * 2)
+
+
+def test_a_trainer_that_uses_its_whole_grace_does_not_starve_the_next_stage():
+    b = budget(speed=200.0)
+    over = b.deadline(1, FUSION.slots[1].start) + b.grace
+    assert b.why_not(2, over) is None

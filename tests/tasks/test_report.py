@@ -12,13 +12,14 @@ from nightshift.states import Word
 from tasks.report import main, write_report
 from tasks.report_model import NightReport, nights_document
 from tasks.report_page import markdown_text
+from tasks.report_words import night_of
 from tests.tasks.report_fixture import SENTENCES, candidates_verdict, verdict, write_night
 
 DOCUMENT_KEYS = {
     *("night", "title", "date", "word", "sentence", "next_step", "handed_over_at", "deadline", "on_time"),
     *("run_dir", "report", "decoy", "stages", "criteria", "scores", "modalities", "pools", "encoders"),
     *("findings", "warnings", "events", "curves", "per_query_gains", "handed_over", "speed", "timezone"),
-    *("gpu", "data", "loss_facts", "latency", "ledger_head", "anchored", "window_start"),
+    *("gpu", "gpu_use", "data", "loss_facts", "latency", "ledger_head", "anchored", "window_start"),
 }
 
 
@@ -47,7 +48,8 @@ def test_each_word_stands_in_all_three_files_with_sentence_and_next_step(tmp_pat
 
 def test_the_document_has_exactly_the_stable_keys_and_reads_back(tmp_path: Path):
     report = write_report(write_night(tmp_path, verdict(Word.GO)))
-    (entry,) = json.loads(nights_document([report]))["nights"]
+    (entry,) = nights_document([report])["nights"]
+    assert entry == json.loads(Path(report.report).with_suffix(".json").read_text())
     assert set(entry) == DOCUMENT_KEYS
     assert NightReport.model_validate(entry) == report
     assert set(entry["criteria"][0]) == {
@@ -56,7 +58,8 @@ def test_the_document_has_exactly_the_stable_keys_and_reads_back(tmp_path: Path)
     assert entry["window_start"] == "2026-11-23T22:00:00Z"
     assert entry["stages"][1]["restarts"] == 1
     assert len(entry["curves"]["loss"]) == 120
-    assert entry["curves"]["v1"] == 0.798
+    assert set(entry["curves"]) == {"loss", "val_ndcg_at_10", "val_ndcg_at_10_v1"}
+    assert entry["gpu"] == "no NVIDIA GPU: NVML Shared Library Not Found"
 
 
 def test_what_people_and_files_say_is_escaped_and_nothing_is_fetched(tmp_path: Path):
@@ -73,6 +76,14 @@ def test_what_people_and_files_say_is_escaped_and_nothing_is_fetched(tmp_path: P
         assert outside not in html, outside
     assert "<" not in markdown
     assert "- &lt;script&gt;alert(1)&lt;/script&gt; \\| a b\n" in markdown
+
+
+def test_a_rehearsed_night_is_named_by_its_length():
+    said = [night_of(minutes) for minutes in (20, 80, 480, 540, 660, 450)]
+    assert said == [
+        *("a 20-minute night", "a 1.33-hour night", "an 8-hour night", "a 9-hour night"),
+        *("an 11-hour night", "a 7.5-hour night"),
+    ]
 
 
 @given(st.text())
@@ -96,8 +107,8 @@ def test_a_night_with_pools_only_says_what_was_not_measured(tmp_path: Path):
     report = write_report(run)
     html = run.report_html.read_text()
     assert "<strong>Not measured:</strong> scores on test and validation; gain per query;" in html
-    assert "A rehearsal, compressed 240 times." in html
-    assert "A rehearsal, compressed 240 times." in run.report_markdown.read_text()
+    assert "Rehearsal: an 8-hour night compressed 240 times." in html
+    assert "Rehearsal: an 8-hour night compressed 240 times." in run.report_markdown.read_text()
     unanswered = [finding.state for finding in report.criteria if finding.name == "inference_ms"]
     assert unanswered == ["NOT_MEASURED"]
     assert "1,000,000" in html

@@ -35,6 +35,9 @@ def browser(chromium: str) -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("pages")
     nights = {str(word): write_night(home / word, verdict(word)) for word in Word}
+    long = verdict(Word.PAUSE_AND_FIX)
+    more = long.model_copy(update={"sentence": long.sentence[:-1] + "; no image: no item has a picture."})
+    nights["rehearsed"] = write_night(home / "rehearsed", more, speed=200)
     nights["pools"] = write_night(home / "pools", candidates_verdict(), "candidates", speed=240)
     for run in nights.values():
         write_report(run)
@@ -58,7 +61,7 @@ def bottom_of(page: Page, selector: str) -> float:
 
 
 @pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("name", [*map(str, Word), "pools"])
+@pytest.mark.parametrize("name", [*map(str, Word), "pools", "rehearsed"])
 def test_the_first_screen_holds_word_criteria_and_next_step(
     browser: Browser, pages: dict[str, Path], name: str, screen: str
 ):
@@ -66,6 +69,7 @@ def test_the_first_screen_holds_word_criteria_and_next_step(
     width, height = SCREENS[screen]
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert bottom_of(page, "h1") < height / 3
+    assert bottom_of(page, ".sentence") < height / 2
     assert bottom_of(page, ".criteria") < height
     assert bottom_of(page, ".next") < height
     assert asked == [pages[name].as_uri()]

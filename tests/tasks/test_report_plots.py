@@ -8,13 +8,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from markupsafe import Markup
 
+from nightshift.events import append_line
+from nightshift.rundir import RunDir
 from nightshift.states import Word
+from tasks.report import write_report
 from tasks.report_curves import _thinned
+from tasks.report_figures import curve_figures
 from tasks.report_model import NightReport
 from tasks.report_plots import GainShares, curve, gains_waterfall
 from tasks.report_pools import copies_note, pool_plot, pool_points, pool_table
 from tasks.report_read import read_report
-from tasks.report_svg import log_ticks, nice_ticks, time_ticks
+from tasks.report_svg import compact, log_ticks, nice_ticks, time_ticks
 from tasks.report_timeline import timeline
 from tests.tasks.report_fixture import candidates_verdict, verdict, write_night
 
@@ -41,6 +45,13 @@ def test_a_clock_change_at_night_is_seen_in_the_hour_labels():
 def test_ticks_are_few_for_a_short_night_and_for_a_century():
     for length in (timedelta(minutes=20), timedelta(hours=8), timedelta(days=36_500)):
         assert 1 <= len(time_ticks(AT, AT + length, ZoneInfo("Asia/Kathmandu"))) <= 6
+    assert [compact(v) for v in (0.00025, -0.0001, 0.0, 0.05, 12_000)] == [
+        "2.5e-4",
+        "-1e-4",
+        "0",
+        "0.05",
+        "12k",
+    ]
     assert nice_ticks(0.71, 0.86) == [0.75, 0.8, 0.85]
     assert nice_ticks(1.0, 1.0) == [1.0]
 
@@ -70,22 +81,61 @@ def test_a_timeline_without_any_time_is_not_drawn():
 @pytest.mark.parametrize("values", [[0.1], [0.1, 0.1], [0.3, 0.2, 0.1]])
 def test_a_curve_of_one_or_equal_points_is_still_drawn(values: list[float]):
     points = [(AT + timedelta(hours=i), value) for i, value in enumerate(values)]
-    shown = texts(curve("loss", "Loss <x>", points, "Europe/Berlin", 0.15))
+    shown = texts(curve("loss", "Loss <x>", points, "Europe/Berlin", ("V1.0", 0.15)))
     assert "V1.0 0.1500" in shown
 
 
 def test_gains_are_counted_helped_unchanged_and_harmed():
     shares = GainShares.of([0.2, 0.1, 0.0, -0.3])
     assert str(shares) == "helped 2 (50%), unchanged 1 (25%), harmed 1 (25%)"
-    for gains in ([0.0], [-0.1, -0.2], [0.01 * i for i in range(-900, 900)]):
-        assert "helped most" in texts(gains_waterfall(gains))
+    ends = {
+        ("unchanged", "unchanged"): [0.0],
+        ("harmed least", "harmed most"): [-0.1, -0.2],
+        ("helped most", "helped least"): [0.3, 0.1],
+        ("helped most", "harmed most"): [0.01 * i for i in range(-900, 900)],
+    }
+    for labels, gains in ends.items():
+        assert tuple(texts(gains_waterfall(gains))[-2:]) == labels
 
 
 def test_thinning_keeps_first_and_last_and_leaves_short_curves_alone():
-    points = [(AT + timedelta(seconds=i), float(i)) for i in range(10_000)]
+    points = tuple((AT + timedelta(seconds=i), float(i)) for i in range(10_000))
     thin = _thinned(points)
     assert (len(thin), thin[0], thin[-1]) == (600, points[0], points[-1])
-    assert _thinned(points[:5]) == tuple(points[:5])
+    assert _thinned(points[:5]) == points[:5]
+
+
+def figures_of(run: RunDir, **metrics: float) -> list[tuple[str, list[str]]]:
+    """Return title and texts of the curves after the trainer reported these, and nothing else, twice."""
+    events = run.stage("train").events
+    events.unlink()
+    for hour in (1, 2):
+        at = (AT + timedelta(hours=hour)).isoformat()
+        append_line(events, {"kind": "metrics", "at": at, "step": hour, "values": metrics})
+    return [(figure.caption, texts(figure.svg)) for figure in curve_figures(read_report(run))]
+
+
+def test_validation_is_drawn_against_the_judged_v1_else_the_trainers_own(tmp_path: Path):
+    judged = verdict(Word.GO)
+    metrics = {"loss": 0.05, "val_ndcg_at_10": 0.9, "val_ndcg_at_10_v1": 0.61, "val_gain": 0.29}
+    (loss, _), (title, shown) = figures_of(write_night(tmp_path / "judged", judged), **metrics)
+    assert (loss, title) == ("Training loss", "Validation nDCG@10")
+    assert "V1.0 0.7980" in shown
+    unjudged = write_night(tmp_path / "unjudged", judged.model_copy(update={"scores": {}}))
+    assert "V1.0 0.6100" in figures_of(unjudged, **metrics)[1][1]
+
+
+def test_other_validation_metrics_are_drawn_too_whatever_their_name(tmp_path: Path):
+    run = write_night(tmp_path, verdict(Word.GO))
+    recall = {"val_recall_at_10": 0.3, "val_recall_at_100": 0.9, "val_recall_at_100_bm25": 0.7}
+    ((title, shown),) = figures_of(run, **recall)
+    assert title == "Validation recall@100"
+    assert "text search 0.7000" in shown
+    hostile = "val_<img src=x>"
+    assert [title for title, _ in figures_of(run, **{hostile: 0.5, "seconds": 3.0})] == ["val <img src=x>"]
+    write_report(run)
+    assert "<img" not in run.report_html.read_text()
+    assert "no trainer reported <code>loss</code>" in run.report_html.read_text()
 
 
 def test_pools_have_a_line_per_index_and_a_skipped_point_is_never_shown_as_zero():
