@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from flows.cli.night_view import NightView
@@ -20,7 +21,7 @@ from tasks.launch import NightRequest, new_run, nightwatch_alive
 from tasks.night_line import NightwatchGone, ask
 from tasks.night_status import read_status
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY = timedelta(seconds=0.25)
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def run_night(request: NightRequest, plan: Path | None, data: str | None, url: s
     process = start_flow(request, run, plan, url)
     view = NightView(run, request)
     asked_to_stop = False
+    clock = SystemClock()
     with view:
         while not _over(run, process):
             try:
                 view.show()
-                process.wait(LOOK_EVERY_S)
-            except subprocess.TimeoutExpired:
-                continue
+                # Not process.wait(): it returns at once, for ever, when a killed flow leaves its night behind.
+                clock.wait_until(clock.now() + LOOK_EVERY)
             except KeyboardInterrupt:
                 if asked_to_stop:
                     raise
@@ -121,11 +122,3 @@ def outcome_of(run: RunDir) -> NightOutcome:
         }
     sentence = status.sentence if status else handoff.sentence
     return NightOutcome(True, handoff.word, sentence, run.report_html, document)
-
-
-def wait_s(seconds: float) -> None:
-    """Wait real seconds."""
-    from datetime import timedelta
-
-    clock = SystemClock()
-    clock.wait_until(clock.now() + timedelta(seconds=seconds))
