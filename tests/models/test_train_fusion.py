@@ -1,0 +1,102 @@
+"""The fusion trainer as the nightwatch runs it: a real process, killed and resumed, cut at its deadline."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from models.data_catalogue import catalogue
+from nightshift.checkpoint import damage, newest_whole, read_state
+from nightshift.events import read_events
+from nightshift.rundir import StageDir
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def bar(tmp_path_factory):
+    return catalogue(tmp_path_factory.mktemp("cache"), 120)
+
+
+def start(folder, bar, seconds=120, resume=None, **settings):
+    stage = StageDir(folder)
+    stage.out.mkdir(parents=True, exist_ok=True)
+    stage.settings.write_text(
+        json.dumps({"width": 64, "hidden": 32, "text_encoder": "none/none", **settings})
+    )
+    inputs = {
+        "train": bar.splits["train"],
+        "val": bar.splits["val"],
+        "images": bar.images,
+        "settings": stage.settings,
+    }
+    stage.inputs.write_text(json.dumps({name: str(path) for name, path in inputs.items()}))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "NIGHT_RUN_DIR": str(folder),
+        "NIGHT_INPUTS": str(stage.inputs),
+        "NIGHT_SEED": "11",
+        "NIGHT_NONCE": "n0",
+        "NIGHT_DEADLINE": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(),
+    }
+    if resume:
+        environment["NIGHT_RESUME"] = str(resume)
+    with stage.output.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "models.train_fusion"], env=environment, stdout=log, stderr=log, cwd=folder
+        )
+
+
+def wait_for(stage, kind, count, process):
+    for _ in range(600):
+        events = [event for event in read_events(stage.events)[0] if event.kind == kind]
+        if len(events) >= count:
+            return events
+        assert process.poll() is None, stage.output.read_text()[-2000:]
+        threading.Event().wait(0.1)
+    raise AssertionError(f"no {count} events {kind}")
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_and_learns(tmp_path, bar):
+    stage = StageDir(tmp_path / "train")
+    process = start(stage.path, bar, epochs=6)
+    wait_for(stage, "checkpoint", 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    resume = newest_whole(stage.checkpoints)
+    first = read_state(resume)
+    assert first["epoch"] >= 2
+    again = start(stage.path, bar, resume=resume, epochs=6)
+    assert again.wait(120) == 0, stage.output.read_text()[-2000:]
+    last = read_state(newest_whole(stage.checkpoints))
+    assert last["epoch"] == 6
+    assert last["nonce"] == "n0"
+    assert "TF-IDF" in last["encoders"]["text"]
+    events, _ = read_events(stage.events)
+    second = [i for i, event in enumerate(events) if event.kind == "started"][1]
+    assert min(e.step for e in events[second:] if e.kind == "progress") > first["step"]
+    scores = [e.values["val_ndcg_at_10"] for e in events if "val_ndcg_at_10" in e.values]
+    assert scores[-1] > scores[0]
+    losses = [e.values["loss"] for e in events if "loss" in e.values]
+    assert losses[-1] < losses[0]
+
+
+def test_a_training_cut_at_its_deadline_ends_by_itself_with_whole_checkpoints(tmp_path, bar):
+    stage = StageDir(tmp_path / "train")
+    process = start(stage.path, bar, seconds=14, epochs=2000)
+    assert process.wait(40) == 0
+    events, _ = read_events(stage.events)
+    assert events[-1].kind == "finished"
+    assert events[-1].reason == "deadline"
+    paths = sorted(stage.checkpoints.glob("step-*"))
+    assert paths
+    assert all(damage(path) is None for path in paths)
+    assert read_state(paths[-1])["step"] == max(e.step for e in events)
