@@ -96,7 +96,7 @@ def start_command(
             if once:
                 _fire_once(plan, chosen, speed, url, as_json)
             else:
-                _serve_until_stopped(plan, url, server)
+                _serve_until_stopped(plan, url, server, as_json)
         finally:
             server.terminate()
             server.wait(30)
@@ -122,11 +122,13 @@ def _serve(home: Path, request: dict[str, object]) -> subprocess.Popen[bytes]:
         )
 
 
-def _serve_until_stopped(plan: Plan, url: str, server: subprocess.Popen[bytes]) -> None:
+def _serve_until_stopped(plan: Plan, url: str, server: subprocess.Popen[bytes], as_json: bool) -> None:
     zone = resolve_zone(plan.timezone).key
     ui = url.removesuffix("/api")
-    out.print(f"Prefect UI: {ui}", highlight=False)
-    out.print(
+    if as_json:
+        print_json({"ui": ui, "campaign": plan.campaign, "timezone": zone, "serving": True})
+    err.print(f"Prefect UI: {ui}", highlight=False)
+    err.print(
         f"Serving {plan.campaign}: night {plan.starts:%H:%M}, bedtime check {plan.bedtime_check:%H:%M}, "
         f"morning report {plan.hands_over:%H:%M} ({zone}). Leave this running; Ctrl-C ends it, not a night.",
         highlight=False,
