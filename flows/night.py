@@ -135,7 +135,14 @@ def _too_late(request: NightRequest) -> bool:
     return SystemClock().now() >= timetable(request.plan, request.night, request.day).window.hand_over
 
 
-@flow(name="night", flow_run_name="{name} {day}", on_cancellation=[give_the_gpu_back])
+def night_run_name() -> str:
+    """Return a name a person understands: which night, which evening."""
+    parameters = this_flow_run.parameters or {}
+    evening = parameters.get("day") or _scheduled_day(parameters.get("plan")) or ""
+    return f"{parameters.get('name') or 'next night'} {evening}".strip()
+
+
+@flow(name="night", flow_run_name=night_run_name, on_cancellation=[give_the_gpu_back])
 def night(
     name: str = "",
     plan: str | None = None,
