@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class EmbeddingCache:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 rows = dict(zip(stored["keys"].tolist(), stored["vectors"], strict=True))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return  # torn or foreign: it is only a cache, and is written anew
         self.rows = rows
 
@@ -48,6 +49,8 @@ class EmbeddingCache:
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         with aside.open("wb") as file:
             np.savez(file, keys=np.array(list(self.rows)), vectors=np.stack(list(self.rows.values())))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(aside, self.path)
 
     def stack(self, keys: Sequence[str]) -> Floats:

@@ -23,6 +23,7 @@ from models.pretrained import (
     weights_at_hand,
 )
 from models.text_features import HashedTfidf
+from nightshift.states import NightError
 
 Floats = NDArray[np.float32]
 MODALITIES = ("image", "text", "attributes")
@@ -37,7 +38,7 @@ class Choice:
     """Which encoders run, and why."""
 
     text_source: str | None
-    """Where the sentence encoder is loaded from; None: TF-IDF."""
+    """Name of the sentence encoder; None: TF-IDF."""
     vision_source: str | None
     """Name of the CLIP weights; None: hand-made features."""
     spoken: Mapping[str, str]
@@ -49,9 +50,9 @@ def choose(text: str, vision: str, texts: int, seconds: float, pictures: bool) -
 
     `texts` distinct texts must be encoded now, and as many again by the judge, in a stage of `seconds`.
     """
-    source = text_encoder_source(text)
+    source = text if text_encoder_source(text) else None
     needed_s = 2 * texts / MINILM_TEXTS_PER_S
-    spoken = {"attributes": "standardised numbers and TF-IDF of words", "text": (source and text) or ""}
+    spoken = {"attributes": "standardised numbers and TF-IDF of words", "text": source or ""}
     if source is None:
         spoken["text"] = f"{TFIDF} (weights of {text} are not at hand)"
     elif needed_s > TEXT_SHARE * seconds:
@@ -60,6 +61,19 @@ def choose(text: str, vision: str, texts: int, seconds: float, pictures: bool) -
     clip = vision if pictures and weights_at_hand(vision) else None
     spoken["image"] = clip or (f"{HAND_MADE} (weights of {vision} are not at hand)" if pictures else "absent")
     return Choice(source, clip, spoken)
+
+
+def _sentence_encoder(name: str, device: str) -> TextEncoder:
+    """Return the sentence encoder of this name; whoever loads it, the judge too, verifies its weights.
+
+    Raises NightError where the weights are not at hand (any more).
+    """
+    source = text_encoder_source(name)
+    if source is None:
+        raise NightError(
+            f"the weights of {name} are not at hand here; install nightshift[minilm], or go online"
+        )
+    return load_text_encoder(source, device)
 
 
 @dataclass(frozen=True)
@@ -163,7 +177,7 @@ class Encoders:
         keys = [content_key(text.encode()) for text in texts]
         new = self._texts.missing(keys)
         if new:
-            self._text = self._text or load_text_encoder(self.choice.text_source, self.device)
+            self._text = self._text or _sentence_encoder(self.choice.text_source, self.device)
             self._texts.add([keys[i] for i in new], self._text([texts[i] for i in new]))
         return np.concatenate([words, self._texts.stack(keys)], axis=1)
 
