@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, load_candidates
-from nightshift.checkpoint import read_state
 from nightshift.instant import boottime_s
 
 Floats = NDArray[np.float32]
@@ -141,8 +140,3 @@ def load_pool(checkpoint: Path) -> PoolIndex:
     set_effort(settings["name"], index, int(settings["effort"]))
     vectors = np.load(checkpoint / VECTORS, allow_pickle=False)
     return PoolIndex(load_candidates(checkpoint), index, vectors, settings["name"])
-
-
-def is_pool(checkpoint: Path) -> bool:
-    """Return whether a checkpoint holds an index."""
-    return read_state(checkpoint).get("kind") == "pool"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.dataset import FeatureQuery, Query
 from nightshift.states import CriterionState, Metric
 from schedules.plan import Criterion
+from verdict.controls import head_room
 from verdict.finding import Finding
 from verdict.statistics import (
     N_MIN,
@@ -89,7 +90,7 @@ def judge_gain(criterion: Criterion, differences: Floats, seed: int, what: str =
 
 def judge_saturation(criterion: Criterion, v1_ndcg: float, n: int, no_image: bool) -> Finding | None:
     """Return INVALID where V1.0 leaves less room above it than the night hopes to gain, else None."""
-    room, hoped = 1.0 - v1_ndcg, criterion.target or criterion.above or 0.0
+    room, hoped = head_room(v1_ndcg), criterion.target or criterion.above or 0.0
     if room >= hoped:
         return None
     image = "; no image: no item has a picture" if no_image else ""
