@@ -85,8 +85,9 @@ def load_clip_vision(name: str, device: str) -> ImageEncoder:
     from PIL import Image
     from transformers import CLIPImageProcessor, CLIPVisionModel
 
-    model = CLIPVisionModel.from_pretrained(name).to(device).eval()
-    processor = CLIPImageProcessor.from_pretrained(name)
+    here = _cached(name)  # else a hub that went away in the night costs half a minute of retries
+    model = CLIPVisionModel.from_pretrained(name, local_files_only=here).to(device).eval()
+    processor = CLIPImageProcessor.from_pretrained(name, local_files_only=here)
 
     def encode(paths: Sequence[Path]) -> Floats:
         rows = []

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from models.data import load_split
 from models.encoders import Encoders, choose, has_pictures
-from models.fusion import load_network, new_network, save_model
+from models.fusion import FusionNet, load_network, new_network, save_model
 from models.fusion_pools import Pools, make_pools, validate
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
@@ -25,10 +25,22 @@ from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
 SAVE_RESERVE_S = 1.5
-"""Real seconds kept for the last evaluation and checkpoint."""
+"""Real seconds kept at least for the last evaluation and checkpoint; twice what the latest took, if more."""
 SAY_EVERY_S = 0.5
 KEEP = 3
 OPTIMIZER = "optimizer.safetensors"
+SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
+SEARCH_RATE = 10.0
+"""The layers through which the search acts learn at this multiple of the plan's rate: at the rate itself
+they stay undertrained after 20 epochs of 240 queries."""
+
+
+def parameter_groups(network: FusionNet) -> list[dict[str, object]]:
+    """Return AdamW's groups: the mission's layers, then the search side with its own factor of the rate."""
+    named = list(network.named_parameters())
+    mission = [parameter for name, parameter in named if not name.startswith(SEARCH_SIDE)]
+    search = [parameter for name, parameter in named if name.startswith(SEARCH_SIDE)]
+    return [{"params": mission, "factor": 1.0}, {"params": search, "factor": SEARCH_RATE}]
 
 
 class Training:
@@ -45,12 +57,12 @@ class Training:
         else:
             self.network.see(train.search_BQ.cpu(), {m: part.cpu() for m, part in train.parts.items()})
         self.network.to(run.device).train()
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network), lr=settings.learning_rate)
         if run.resume:
             self._restore(run.resume)
         self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
         self.losses: list[float] = []
-        self.said_s = 0.0
+        self.said_s = self.ending_s = 0.0
 
     @property
     def batches(self) -> int:
@@ -65,22 +77,22 @@ class Training:
     def _restore(self, checkpoint: Path) -> None:
         state = read_state(checkpoint)
         self.step, self.epoch = int(str(state["step"])), int(str(state["epoch"]))
-        tensors = load_file(checkpoint / OPTIMIZER)
-        for number, parameter in enumerate(self.network.parameters()):
-            if f"{number}.exp_avg" in tensors:
-                self.optimizer.state[parameter] = {
-                    name: tensors[f"{number}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")
-                }
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in load_file(checkpoint / OPTIMIZER).items():
+            number, name = key.split(".")
+            moments.setdefault(int(number), {})[name] = tensor
+        # load_state_dict puts each tensor on the device AdamW wants it on
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
     def save(self, score: float) -> None:
         """Write a checkpoint of exactly these weights and forget old ones."""
 
         def write(folder: Path) -> None:
             save_model(folder, self.network, self.encoders)
-            tensors = {}
-            for number, parameter in enumerate(self.network.parameters()):
-                for name, value in self.optimizer.state.get(parameter, {}).items():
-                    tensors[f"{number}.{name}"] = value.detach().cpu().contiguous()
+            moments = self.optimizer.state_dict()["state"]
+            tensors = {
+                f"{n}.{k}": v.cpu().contiguous() for n, state in moments.items() for k, v in state.items()
+            }
             save_file(tensors, folder / OPTIMIZER)
 
         self.run.phase("checkpoint")
@@ -99,14 +111,29 @@ class Training:
         share = self.run.share(self.step, self.batches * self.settings.epochs)
         torch.manual_seed(self.run.seed * 1_000_003 + self.step)  # dropout, the same after a resume
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - share)
-        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
-        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
+            rate = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - share)
+            group["lr"] = rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = sum(
+            self.backward(rows[i : i + self.forward], rows.size) for i in range(0, rows.size, self.forward)
+        )
         self.optimizer.step()
         self.step += 1
-        return float(loss.detach())
+        return loss
+
+    @property
+    def forward(self) -> int:
+        """Queries per forward pass: the batch, at most half of it after an out-of-memory restart."""
+        size = self.settings.queries_per_batch
+        return max(1, min(self.run.microbatch, size // 2)) if self.run.microbatch else size
+
+    def backward(self, rows: np.ndarray, of: int) -> float:
+        """Return these queries' part of the loss of a batch of `of`, its gradient accumulated."""
+        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
+        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
+        part = loss * (len(rows) / of)
+        part.backward()  # type: ignore[no-untyped-call]
+        return float(part.detach())
 
     def say(self, force: bool = False) -> None:
         """Tell how far it is, at most twice a second."""
@@ -130,13 +157,14 @@ class Training:
                 raise FloatingPointError(f"the loss is not finite at step {self.step}")
             self.losses.append(loss)
             self.say()
-            if self.run.should_stop(SAVE_RESERVE_S):
+            if self.run.should_stop(max(SAVE_RESERVE_S, 2 * self.ending_s)):
                 return False
         self.epoch += 1
         return True
 
     def evaluate_and_save(self) -> None:
         """Score validation, tell it, and save."""
+        began_s = boottime_s()
         self.run.phase("evaluate")
         score = validate(self.network, self.val)
         self.run.metrics(
@@ -147,6 +175,7 @@ class Training:
             epoch=self.epoch,
         )
         self.save(score)
+        self.ending_s = boottime_s() - began_s
         self.run.phase("train")
 
 

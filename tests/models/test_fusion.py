@@ -116,3 +116,21 @@ def test_a_word_never_met_in_training_does_not_drown_the_search(model, queries):
     plain, noisy = (torch.from_numpy(encoders.texts([t])) for t in (text, f"{text} qzxv wvut kjhg"))
     one, two = (network.search_side(v)["gate"] for v in (plain, noisy))
     assert torch.nn.functional.cosine_similarity(one, two).item() > 0.99
+
+
+def test_the_attention_is_torchs_multihead_attention_over_the_three_tokens(model):
+    network, _, pools = model
+    network.eval()
+    width, names = network.shape.width, ("image", "text", "attributes")
+    torchs = torch.nn.MultiheadAttention(width, network.shape.heads, batch_first=True)
+    projections = (network.to_query, network.to_key, network.to_value)
+    with torch.inference_mode():
+        torchs.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
+        torchs.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
+        torchs.out_proj.load_state_dict(network.out.state_dict())
+        parts = {m: pools.parts[m] * network.get_buffer(f"seen_{m}") for m in names}
+        tokens = torch.stack([network.norm(network.token[m](parts[m])) for m in names], dim=2).flatten(0, 1)
+        expected = network.head(torchs(tokens[:, :1], tokens, tokens)[0][:, 0])
+        silent = {n: torch.zeros_like(v) for n, v in network.search_side(pools.search_BQ).items()}
+        ours = network.combine({m: network.item_side(m, pools.parts[m]) for m in names}, silent)
+    assert torch.allclose(ours.flatten(), expected.flatten(), atol=1e-6)
