@@ -1,7 +1,7 @@
 """Raw items and queries as vectors: fitted on train, saved as JSON and arrays, rebuilt from raw inputs."""
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,56 +11,24 @@ from numpy.typing import NDArray
 from models.attribute_features import NumberSchema, attribute_words
 from models.dataset import Candidate, Query
 from models.embedding_cache import EmbeddingCache, content_key
+from models.encoder_choice import TFIDF, Choice
 from models.image_features import VERSION as HAND_MADE
 from models.image_features import image_features
+from models.image_network import VERSION as NETWORK
+from models.image_network import ImageNetwork, load_image_network
 from models.pretrained import (
-    MINILM_TEXTS_PER_S,
     ImageEncoder,
     TextEncoder,
     load_clip_vision,
     load_text_encoder,
     text_encoder_source,
-    weights_at_hand,
 )
 from models.text_features import HashedTfidf
 from nightshift.states import NightError
 
 Floats = NDArray[np.float32]
 MODALITIES = ("image", "text", "attributes")
-TFIDF = "hashed TF-IDF v1"
-TEXT_SHARE = 0.15
-"""A sentence encoder may take this share of the stage; slower ones give way to TF-IDF, and it is said."""
 ARRAYS, SETTINGS = "encoders.npz", "encoders.json"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which encoders run, and why."""
-
-    text_source: str | None
-    """Name of the sentence encoder; None: TF-IDF."""
-    vision_source: str | None
-    """Name of the CLIP weights; None: hand-made features."""
-    spoken: Mapping[str, str]
-    """Modality -> what ran, in words."""
-
-
-def choose(text: str, vision: str, texts: int, seconds: float, pictures: bool) -> Choice:
-    """Return the wanted encoders where their weights are at hand and fit the time, else the offline ones.
-
-    `texts` distinct texts must be encoded now, and as many again by the judge, in a stage of `seconds`.
-    """
-    source = text if text_encoder_source(text) else None
-    needed_s = 2 * texts / MINILM_TEXTS_PER_S
-    spoken = {"attributes": "standardised numbers and TF-IDF of words", "text": source or ""}
-    if source is None:
-        spoken["text"] = f"{TFIDF} (weights of {text} are not at hand)"
-    elif needed_s > TEXT_SHARE * seconds:
-        spoken["text"] = f"{TFIDF} ({text} would take {needed_s:.0f} s of {seconds:.0f} s for {texts} texts)"
-        source = None
-    clip = vision if pictures and weights_at_hand(vision) else None
-    spoken["image"] = clip or (f"{HAND_MADE} (weights of {vision} are not at hand)" if pictures else "absent")
-    return Choice(source, clip, spoken)
 
 
 def _sentence_encoder(name: str, device: str) -> TextEncoder:
@@ -103,6 +71,10 @@ class Encoders:
     ) -> None:  # fmt: skip
         self.choice, self.tfidf, self.numbers, self.standard = choice, tfidf, numbers, standard
         self.device, self.cache = device, cache
+        self.network: ImageNetwork | None = None
+        """The CNN trained this night, once there is one."""
+        self.learned = Standard(np.zeros(0, np.float32), np.ones(0, np.float32))
+        self._learned_rows: dict[str, Floats] = {}
         self._text: TextEncoder | None = None
         self._vision: ImageEncoder | None = None
         self._pictures = EmbeddingCache(cache, choice.vision_source or HAND_MADE)
@@ -128,7 +100,7 @@ class Encoders:
     @property
     def widths(self) -> dict[str, int]:
         """Columns per modality, and of `query`."""
-        image = self.standard.mean.size + 1
+        image = self.standard.mean.size + self.learned.mean.size + 1
         words = self.tfidf.idf.size
         text = words + (384 if self.choice.text_source else 0)
         return {"image": image, "text": text, "attributes": words + self.numbers.width, "query": text}
@@ -152,6 +124,25 @@ class Encoders:
             self._pictures.add([keys[i] for i in new], vectors)
         return self._pictures.stack(keys)
 
+    def learn_pictures(self, network: ImageNetwork, train: Sequence[Path]) -> None:
+        """Read pictures with this CNN too from now on; its features are standardised on these pictures."""
+        self.network, self._learned_rows = network, {}
+        self.learned = Standard.fit(self._learned(train))
+        spoken = dict(self.choice.spoken)
+        spoken["image"] = spoken["image"].replace(HAND_MADE, f"{HAND_MADE} and {NETWORK}")
+        self.choice = Choice(self.choice.text_source, self.choice.vision_source, spoken)
+
+    def _learned(self, paths: Sequence[Path]) -> Floats:
+        """Return the CNN's features, shape (paths, width); 0 columns where there is none."""
+        if self.network is None:
+            return np.zeros((len(paths), 0), dtype=np.float32)
+        keys = [self._picture_key(path) for path in paths]
+        new = {key: path for key, path in zip(keys, paths, strict=True) if key not in self._learned_rows}
+        if new:
+            rows = self.network.encode(list(new.values()), self.device)
+            self._learned_rows.update(zip(new, rows, strict=True))
+        return np.stack([self._learned_rows[key] for key in keys])
+
     def _images(self, items: Sequence[Candidate]) -> Floats:
         """Return standardised pictures and, last, a flag for what has none (all else 0: never random)."""
         table = np.zeros((len(items), self.widths["image"]), dtype=np.float32)
@@ -159,7 +150,8 @@ class Encoders:
         rows = [i for i, item in enumerate(items) if item.image is not None]
         paths = [item.image for item in items if item.image is not None]
         if paths:
-            table[rows, :-1] = self.standard.apply(self.raw_pictures(paths))
+            raw = self.standard.apply(self.raw_pictures(paths))
+            table[rows, :-1] = np.hstack([raw, self.learned.apply(self._learned(paths))])
             table[rows, -1] = 0.0
         return table
 
@@ -205,17 +197,25 @@ class Encoders:
         }
         (folder / SETTINGS).write_text(json.dumps(settings))
         with (folder / ARRAYS).open("wb") as file:
-            np.savez(file, idf=self.tfidf.idf, mean=self.standard.mean, spread=self.standard.spread)
+            np.savez(
+                file, idf=self.tfidf.idf, mean=self.standard.mean, spread=self.standard.spread,
+                learned_mean=self.learned.mean, learned_spread=self.learned.spread,
+            )  # fmt: skip
+        if self.network:
+            self.network.save(folder)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", cache: Path | None = None) -> "Encoders":
         """Return the encoders of a checkpoint; without a cache everything is encoded from raw inputs."""
         settings = json.loads((folder / SETTINGS).read_text())
         with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-            idf, mean, spread = arrays["idf"], arrays["mean"], arrays["spread"]
+            idf, standard = arrays["idf"], Standard(arrays["mean"], arrays["spread"])
+            learned = Standard(arrays["learned_mean"], arrays["learned_spread"])
         choice = Choice(settings["text_source"], settings["vision_source"], settings["spoken"])
         numbers = NumberSchema(*settings["numbers"])
-        return cls(choice, HashedTfidf(idf), numbers, Standard(mean, spread), device, cache)
+        encoders = cls(choice, HashedTfidf(idf), numbers, standard, device, cache)
+        encoders.network, encoders.learned = load_image_network(folder), learned
+        return encoders
 
 
 def has_pictures(queries: Sequence[Query]) -> bool:

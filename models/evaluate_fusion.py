@@ -13,7 +13,7 @@ import torch
 
 from models.data import load_split
 from models.dataset import Candidate, Query
-from models.fusion import FusionScorer, load_scorer
+from models.fusion_scorer import FusionScorer, load_scorer
 from models.metrics import ndcg_per_query
 from models.scorers import Request
 from models.settings import EvaluateSettings, read_settings

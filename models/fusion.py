@@ -14,20 +14,16 @@ Shapes: B queries, C candidates, M = 3 modalities, D = 512, H heads, T = tower w
 """
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.dataset import Candidate, FeatureQuery, Query
-from models.encoders import MODALITIES, Encoders, raw_content
-from models.scorers import Request
+from models.encoders import MODALITIES, Encoders
 
 TOWER = 64
 DROPOUT = 0.3
@@ -45,10 +41,17 @@ class FusionShape:
     width: int = 512
     heads: int = 8
     hidden: int = 256
+    attention: bool = True
+    """Whether the mission's attention and head run, or the two-tower products alone (late fusion)."""
+    skip: bool = True
+    """Whether two-tower products and word overlap are added, or the attention is alone (the mission's design)."""
+    modalities: tuple[str, ...] = MODALITIES
+    """What is read; the others are as if they were not there."""
 
     def inputs(self) -> dict[str, int]:
-        """Columns per modality."""
-        return {"image": self.image, "text": self.text, "attributes": self.attributes}
+        """Columns per modality that is read."""
+        columns = {"image": self.image, "text": self.text, "attributes": self.attributes}
+        return {m: columns[m] for m in self.modalities}
 
 
 class FusionNet(nn.Module):
@@ -57,7 +60,20 @@ class FusionNet(nn.Module):
     def __init__(self, shape: FusionShape, lexical: int) -> None:
         super().__init__()
         self.shape, self.lexical = shape, lexical
-        self.overlap = {"text": shape.query, "attributes": lexical}
+        overlap = {"text": shape.query, "attributes": lexical} if shape.skip else {}
+        self.overlap = {m: width for m, width in overlap.items() if m in shape.modalities}
+        if shape.attention:
+            self._add_attention(shape)
+        if shape.skip:
+            self.item_tower = nn.ModuleDict({m: nn.Linear(n, TOWER) for m, n in shape.inputs().items()})
+            self.search_tower = nn.ModuleDict({m: nn.Linear(shape.query, TOWER) for m in shape.modalities})
+            self.overlap_weight = nn.Parameter(torch.full((2, 2), 0.5))
+        self.dropout = nn.Dropout(DROPOUT)
+        self.register_buffer("search_seen", torch.ones(shape.query))
+        for m, columns in shape.inputs().items():
+            self.register_buffer(f"seen_{m}", torch.ones(columns))
+
+    def _add_attention(self, shape: FusionShape) -> None:
         width = shape.width
         self.token = nn.ModuleDict({m: nn.Linear(n, width) for m, n in shape.inputs().items()})
         self.norm = nn.LayerNorm(width)
@@ -68,13 +84,6 @@ class FusionNet(nn.Module):
         self.search_query = nn.Linear(shape.query, width)
         self.search_gate = nn.Linear(shape.query, width)
         self.head = nn.Sequential(nn.Linear(width, shape.hidden), nn.ReLU(), nn.Linear(shape.hidden, 1))
-        self.item_tower = nn.ModuleDict({m: nn.Linear(n, TOWER) for m, n in shape.inputs().items()})
-        self.search_tower = nn.ModuleDict({m: nn.Linear(shape.query, TOWER) for m in MODALITIES})
-        self.overlap_weight = nn.Parameter(torch.full((2, 2), 0.5))
-        self.dropout = nn.Dropout(DROPOUT)
-        self.register_buffer("search_seen", torch.ones(shape.query))
-        for m, columns in shape.inputs().items():
-            self.register_buffer(f"seen_{m}", torch.ones(columns))
 
     def see(self, search_BQ: Tensor, parts: Mapping[str, Tensor]) -> None:
         """Let projections read only the columns that training fills.
@@ -83,76 +92,110 @@ class FusionNet(nn.Module):
         of a search. Word overlap still counts it.
         """
         self.get_buffer("search_seen").copy_((search_BQ != 0).any(dim=0))
-        for m, part_BCQ in parts.items():
-            self.get_buffer(f"seen_{m}").copy_((part_BCQ != 0).flatten(0, -2).any(dim=0))
+        for m in self.shape.modalities:
+            self.get_buffer(f"seen_{m}").copy_((parts[m] != 0).flatten(0, -2).any(dim=0))
 
     def item_widths(self, modality: str) -> list[tuple[str, int]]:
         """Return what the item side of one modality consists of, in order, with widths."""
-        width = self.shape.width
-        query = [("query", width)] if modality == "image" else []
-        words = [("words", self.overlap[modality])] if modality != "image" else []
-        return [*query, ("key", width), ("value", width), ("tower", TOWER), *words]
+        if modality not in self.shape.modalities:
+            return []
+        width, attention = self.shape.width, self.shape.attention
+        query = [("query", width)] if attention and modality == "image" else []
+        pair = [("key", width), ("value", width)] if attention else []
+        tower = [("tower", TOWER)] if self.shape.skip else []
+        words = [("words", self.overlap[modality])] if modality in self.overlap else []
+        return [*query, *pair, *tower, *words]
 
     def item_side(self, modality: str, x: Tensor) -> Tensor:
         """Return what depends on one modality of an item alone, (..., sum of `item_widths`)."""
+        if modality not in self.shape.modalities:
+            return x[..., :0]
         dropped = self.dropout(x * self.get_buffer(f"seen_{modality}"))
-        token = self.norm(self.token[modality](dropped))
-        query = [self.to_query(token)] if modality == "image" else []
-        words = [x[..., : self.overlap[modality]]] if modality != "image" else []
-        tower = self.item_tower[modality](dropped)
-        return torch.cat([*query, self.to_key(token), self.to_value(token), tower, *words], dim=-1)
+        sides = []
+        if self.shape.attention:
+            token = self.norm(self.token[modality](dropped))
+            sides += [self.to_query(token)] if modality == "image" else []
+            sides += [self.to_key(token), self.to_value(token)]
+        if self.shape.skip:
+            sides.append(self.item_tower[modality](dropped))
+        if modality in self.overlap:
+            sides.append(x[..., : self.overlap[modality]])
+        return torch.cat(sides, dim=-1)
 
     def _item(self, sides: Mapping[str, Tensor]) -> dict[str, Tensor]:
         item = {}
-        for m in MODALITIES:
+        for m in self.shape.modalities:
             named = self.item_widths(m)
             values = torch.split(sides[m], [width for _, width in named], dim=-1)
             for (name, _), value in zip(named, values, strict=True):
                 item["query" if name == "query" else f"{name}_{m}"] = value
         return item
 
+    def search_widths(self) -> dict[str, int]:
+        """Return what the search side consists of, with widths."""
+        width, words = self.shape.width, self.shape.query
+        towers = {f"tower_{m}": TOWER for m in self.shape.modalities} if self.shape.skip else {}
+        return ({"query": width, "gate": width} if self.shape.attention else {}) | towers | {"words": words}
+
     def search_side(self, search_BQ: Tensor) -> dict[str, Tensor]:
         """Return what depends on the search alone, shapes (B, width or tower)."""
         known_BQ = functional.normalize(search_BQ * self.get_buffer("search_seen"), dim=-1)
-        side = {"query": self.search_query(known_BQ), "gate": self.search_gate(known_BQ)}
-        for m in MODALITIES:
-            side[f"tower_{m}"] = self.search_tower[m](known_BQ)
-        side["words"] = search_BQ
+        side = {"words": search_BQ}
+        if self.shape.attention:
+            side |= {"query": self.search_query(known_BQ), "gate": self.search_gate(known_BQ)}
+        if self.shape.skip:
+            side |= {f"tower_{m}": self.search_tower[m](known_BQ) for m in self.shape.modalities}
         return side
 
     def combine(self, sides: Mapping[str, Tensor], search: Mapping[str, Tensor]) -> Tensor:
         """Return scores_BC from item sides per modality (B, C, .) and search sides (B, .)."""
         item = self._item(sides)
+        terms = [self._attended(item, search)] if self.shape.attention else []
+        if self.shape.skip:
+            terms += [
+                (item[f"tower_{m}"] * search[f"tower_{m}"][:, None]).sum(-1) for m in self.shape.modalities
+            ]
+        for number, m in enumerate(("text", "attributes")):
+            if m in self.overlap:
+                product_BCQ = item[f"words_{m}"] * search["words"][:, None, : self.overlap[m]]
+                terms.append(self.overlap_weight[number, 0] * product_BCQ[..., : self.lexical].sum(-1))
+                terms.append(self.overlap_weight[number, 1] * product_BCQ[..., self.lexical :].sum(-1))
+        return torch.stack(terms).sum(dim=0)
+
+    def _attended(self, item: Mapping[str, Tensor], search: Mapping[str, Tensor]) -> Tensor:
+        names = self.shape.modalities
         heads, each = self.shape.heads, self.shape.width // self.shape.heads
-        lead = item["query"].shape[:-1]
-        query_BCHd = (item["query"] + search["query"][:, None]).reshape(*lead, heads, each)
+        lead = item[f"key_{names[0]}"].shape[:-1]
+        query_BCD = search["query"][:, None].expand(*lead, -1)
+        query_BCD = query_BCD + item["query"] if "query" in item else query_BCD
+        query_BCHd = query_BCD.reshape(*lead, heads, each)
         logits_MBCH = torch.stack(
-            [(query_BCHd * item[f"key_{m}"].reshape(*lead, heads, each)).sum(-1) for m in MODALITIES]
+            [(query_BCHd * item[f"key_{m}"].reshape(*lead, heads, each)).sum(-1) for m in names]
         )
         weights_MBCH = torch.softmax(logits_MBCH / each**0.5, dim=0)
-        attended = torch.zeros_like(item["query"]).reshape(*lead, heads, each)
-        for weight_BCH, m in zip(weights_MBCH, MODALITIES, strict=True):
+        attended = torch.zeros_like(query_BCHd)
+        for weight_BCH, m in zip(weights_MBCH, names, strict=True):
             attended = attended + weight_BCH[..., None] * item[f"value_{m}"].reshape(*lead, heads, each)
         fused_BCD = self.out(attended.flatten(-2)) * (1 + search["gate"][:, None])
         score_BC: Tensor = self.head(self.dropout(fused_BCD)).squeeze(-1)
-        for m in MODALITIES:
-            score_BC = score_BC + (item[f"tower_{m}"] * search[f"tower_{m}"][:, None]).sum(-1)
-        for number, m in enumerate(("text", "attributes")):
-            product_BCQ = item[f"words_{m}"] * search["words"][:, None, : self.overlap[m]]
-            score_BC = score_BC + self.overlap_weight[number, 0] * product_BCQ[..., : self.lexical].sum(-1)
-            score_BC = score_BC + self.overlap_weight[number, 1] * product_BCQ[..., self.lexical :].sum(-1)
         return score_BC
 
     def forward(self, parts: Mapping[str, Tensor], search_BQ: Tensor) -> Tensor:
         """Return scores_BC; parts have shapes (B, C, width of the modality)."""
-        sides = {m: self.item_side(m, parts[m]) for m in MODALITIES}
+        sides = {m: self.item_side(m, parts[m]) for m in self.shape.modalities}
         return self.combine(sides, self.search_side(search_BQ))
 
 
-def new_network(encoders: Encoders, width: int, heads: int, hidden: int, seed: int) -> FusionNet:
-    """Return a network for these encoders, initialised from the seed alone."""
+def new_network(
+    encoders: Encoders, seed: int, *, width: int = 512, heads: int = 8, hidden: int = 256,
+    attention: bool = True, skip: bool = True, modalities: tuple[str, ...] = MODALITIES,
+) -> FusionNet:  # fmt: skip
+    """Return a network for these encoders, initialised from the seed alone; figures as in FusionShape."""
     columns = encoders.widths
-    shape = FusionShape(**columns, width=width, heads=heads, hidden=hidden)
+    shape = FusionShape(
+        columns["image"], columns["text"], columns["attributes"], columns["query"],
+        width, heads, hidden, attention, skip, modalities,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FusionNet(shape, encoders.tfidf.idf.size)
@@ -168,80 +211,7 @@ def save_model(folder: Path, network: FusionNet, encoders: Encoders) -> None:
 def load_network(folder: Path) -> FusionNet:
     """Return the network of a checkpoint folder."""
     record = json.loads((folder / SHAPE).read_text())
-    lexical = record.pop("lexical")
-    network = FusionNet(FusionShape(**record), lexical)
+    lexical, modalities = record.pop("lexical"), tuple(record.pop("modalities"))
+    network = FusionNet(FusionShape(**record, modalities=modalities), lexical)
     network.load_state_dict(load_file(folder / WEIGHTS))
     return network
-
-
-class FusionScorer:
-    """A loaded fusion model that scores from raw inputs."""
-
-    timed_path = "query vector and item features given: attention and head over the pool of 30"
-
-    def __init__(self, network: FusionNet, encoders: Encoders, device: str) -> None:
-        self.network, self._encoders, self.device = network.to(device).eval(), encoders, device
-        self.encoders = dict(encoders.choice.spoken)
-        pictures = bool(encoders.standard.mean.size > 1)
-        self.modalities = MODALITIES if pictures else MODALITIES[1:]
-        self._sides: dict[str, dict[Hashable, NDArray[np.float32]]] = {m: {} for m in MODALITIES}
-
-    def encode(self, queries: Sequence[Query] | Sequence[FeatureQuery]) -> list[Request]:
-        """Return one request per query; item and search sides are computed once each."""
-        searches = [query for query in queries if isinstance(query, Query)]
-        if not searches:
-            return []
-        with torch.inference_mode():
-            vectors = torch.from_numpy(self._encoders.texts([query.text for query in searches]))
-            search = self.network.search_side(vectors.to(self.device))
-            packed = torch.cat([search[name] for name in sorted(search)], dim=-1).cpu().numpy()
-        everyone = [candidate for query in searches for candidate in query.candidates]
-        rows = {m: self._rows(m, everyone) for m in MODALITIES}
-        ends = np.cumsum([len(query.candidates) for query in searches])
-        requests = []
-        for number, end in enumerate(ends):
-            pool = slice(int(end) - len(searches[number].candidates), int(end))
-            parts = {m: np.stack(rows[m][pool]) for m in MODALITIES}
-            requests.append(Request(parts, packed[number]))
-        return requests
-
-    def _rows(self, modality: str, items: Sequence[Candidate]) -> list[NDArray[np.float32]]:
-        """Return the item side of one modality per item; equal raw content is computed once."""
-        known = self._sides[modality]
-        keys = [raw_content(modality, item) for item in items]
-        new = {key: item for key, item in zip(keys, items, strict=True) if key not in known}
-        if new:
-            encoded = self._encoders.modality(modality, list(new.values()))
-            with torch.inference_mode():
-                sides = self.network.item_side(modality, torch.from_numpy(encoded).to(self.device))
-            known.update(zip(new, sides.cpu().numpy(), strict=True))
-        return [known[key] for key in keys]
-
-    def _unpack(self, packed: Tensor) -> dict[str, Tensor]:
-        width, words = self.network.shape.width, self.network.shape.query
-        sizes = {"gate": width, "query": width} | {f"tower_{m}": TOWER for m in MODALITIES} | {"words": words}
-        names = sorted(sizes)
-        return dict(zip(names, torch.split(packed, [sizes[name] for name in names], dim=-1), strict=True))
-
-    def score(self, request: Request) -> NDArray[np.float64]:
-        """Return the scores of one request, shape (candidates,), synchronised by the copy to the host."""
-        with torch.inference_mode():
-            item = {n: torch.from_numpy(v).to(self.device)[None] for n, v in request.parts.items()}
-            search = self._unpack(torch.from_numpy(request.query).to(self.device)[None])
-            return self.network.combine(item, search)[0].cpu().numpy().astype(np.float64)
-
-    def score_many(self, requests: Sequence[Request]) -> list[NDArray[np.float64]]:
-        """Return the scores of many requests; equal to `score` up to rounding."""
-        return [self.score(request) for request in requests]
-
-
-def load_scorer(checkpoint: Path, device: str = "cpu") -> FusionScorer:
-    """Return the fusion model of a checkpoint, ready to score from raw inputs."""
-    return FusionScorer(load_network(checkpoint), Encoders.load(checkpoint, device), device)
-
-
-def pad(rows: Sequence[NDArray[np.float32]]) -> Tensor:
-    """Return pools of different sizes as one (B, C, width) tensor, short ones padded with zeros."""
-    longest = max(len(row) for row in rows)
-    padded = [functional.pad(torch.from_numpy(row), (0, 0, 0, longest - len(row))) for row in rows]
-    return torch.stack(padded)

@@ -1,55 +1,86 @@
-"""Splits as tensors on the device, and their validation score."""
+"""Splits as tensors on the device: every item once, pools as rows into them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from models.dataset import Query
-from models.encoders import Encoders
-from models.fusion import FusionNet, pad
-from models.metrics import mean_ndcg
+from models.dataset import Candidate, Query
+from models.encoders import MODALITIES, Encoders, raw_content
+from models.fusion import FusionNet
+from models.metrics import ndcg_per_query
+
+Floats = NDArray[np.float64]
+QUERIES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Pools:
-    """Queries of one split as tensors on the device: B queries, C candidates at most."""
+    """Queries of one split as tensors on the device: B queries, C candidates at most, N distinct items."""
 
-    parts: dict[str, Tensor]
+    items: dict[str, Tensor]
+    """Modality -> encoded items, shape (N, width)."""
+    index_BC: Tensor
+    """Rows of `items`; 0 where a pool is shorter than C."""
     search_BQ: Tensor
     relevance_BC: Tensor
     """-1 where a pool is shorter than C."""
     queries: Sequence[Query]
 
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """Return every pool's encoded candidates, shapes (B, C, width)."""
+        return {modality: values[self.index_BC] for modality, values in self.items.items()}
+
     def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return parts, searches and labels of some queries."""
-        parts = {modality: values[rows] for modality, values in self.parts.items()}
+        parts = {modality: values[self.index_BC[rows]] for modality, values in self.items.items()}
         return parts, self.search_BQ[rows], self.relevance_BC[rows]
+
+
+def item_rows(queries: Sequence[Query]) -> tuple[list[Candidate], NDArray[np.int64]]:
+    """Return the distinct items, and each candidate's row among them, shape (B, C), -1 beyond a pool's end."""
+    rows: dict[object, int] = {}
+    items: list[Candidate] = []
+    index = np.full((len(queries), max(len(q.candidates) for q in queries)), -1, dtype=np.int64)
+    for row, query in enumerate(queries):
+        for column, item in enumerate(query.candidates):
+            key = tuple(raw_content(m, item) for m in MODALITIES)
+            if key not in rows:
+                rows[key] = len(items)
+                items.append(item)
+            index[row, column] = rows[key]
+    return items, index
 
 
 def make_pools(queries: Sequence[Query], encoders: Encoders, device: str) -> Pools:
     """Return one split, encoded."""
-    encoded = [encoders.items(query.candidates) for query in queries]
-    labels = [query.relevance() for query in queries]
-    longest = max(label.size for label in labels)
-    relevance = np.full((len(labels), longest), -1, dtype=np.int64)
-    for row, label in enumerate(labels):
-        relevance[row, : label.size] = label
+    items, index = item_rows(queries)
+    relevance = np.full(index.shape, -1, dtype=np.int64)
+    for row, query in enumerate(queries):
+        relevance[row, : len(query.candidates)] = query.relevance()
+    encoded = encoders.items(items)
     return Pools(
-        parts={m: pad([item[m] for item in encoded]).to(device) for m in encoded[0]},
+        items={m: torch.from_numpy(values).to(device) for m, values in encoded.items()},
+        index_BC=torch.from_numpy(np.maximum(index, 0)).to(device),
         search_BQ=torch.from_numpy(encoders.texts([query.text for query in queries])).to(device),
         relevance_BC=torch.from_numpy(relevance).to(device),
         queries=queries,
     )
 
 
-def validate(network: FusionNet, pools: Pools) -> float:
-    """Return the mean nDCG@10 of a split."""
+def pool_ndcg(network: FusionNet, pools: Pools) -> Floats:
+    """Return nDCG@10 per query, shape (B,), NaN where a query admits none."""
     network.eval()
+    scores = []
     with torch.inference_mode():
-        scores_BC = network(pools.parts, pools.search_BQ).double().cpu().numpy()
+        for start in range(0, len(pools.queries), QUERIES_AT_ONCE):
+            rows = torch.arange(start, min(start + QUERIES_AT_ONCE, len(pools.queries)))
+            parts, search_BQ, _ = pools.batch(rows.to(pools.index_BC.device))
+            scores += list(network(parts, search_BQ).double().cpu().numpy())
     network.train()
     labels = [query.relevance() for query in pools.queries]
-    return mean_ndcg([row[: label.size] for row, label in zip(scores_BC, labels, strict=True)], labels)
+    return ndcg_per_query([row[: label.size] for row, label in zip(scores, labels, strict=True)], labels)

@@ -26,6 +26,23 @@ def margin_loss(scores_BC: "Tensor", relevance_BC: "Tensor", margin: float) -> "
     return loss_B[counted].mean() if bool(counted.any()) else scores_BC.sum() * 0
 
 
+def listwise_loss(scores_BC: "Tensor", relevance_BC: "Tensor") -> "Tensor":
+    """Return the mean cross entropy between softmax(scores) and the gains 2^relevance - 1 made a distribution.
+
+    B queries, C candidates; a padded candidate has relevance -1; queries without a relevant one are
+    left out (ListNet's top-one loss, Cao et al. 2007).
+    """
+    import torch
+
+    padded = relevance_BC < 0
+    gains_BC = torch.where(relevance_BC > 0, torch.exp2(relevance_BC.float()) - 1, 0.0)
+    counted = gains_BC.sum(dim=1) > 0
+    logs_BC = torch.log_softmax(scores_BC.masked_fill(padded, -1e9), dim=1).masked_fill(padded, 0.0)
+    target_BC = gains_BC / gains_BC.sum(dim=1, keepdim=True).clamp(min=1e-9)
+    loss_B = -(target_BC * logs_BC).sum(dim=1)
+    return loss_B[counted].mean() if bool(counted.any()) else scores_BC.sum() * 0
+
+
 @dataclass(frozen=True)
 class PairStatistics:
     """What one query's pairs say of its scores."""

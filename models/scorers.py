@@ -49,7 +49,11 @@ class Scorer(Protocol):
         ...
 
 
-LOADERS = {"fusion": "models.fusion", "ranker": "models.ranker"}
+LOADERS = {
+    "fusion": "models.fusion_scorer",
+    "ranker": "models.ranker",
+    "ensemble": "models.ensemble",
+}
 """`kind` in a checkpoint's state.json -> the module whose `load_scorer(checkpoint, device)` loads it."""
 
 

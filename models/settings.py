@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,7 +33,18 @@ class FusionSettings(Settings):
     heads: int = 8
     width: int = 512
     hidden: int = 256
-    queries_per_batch: int = 4
+    queries_per_batch: int = 8
+    image_network: bool = True
+    """Whether a CNN is trained for pictures where pretrained weights are not at hand."""
+    designs: tuple[Literal["fusion", "leaner", "late", "attention"], ...] = (
+        "fusion",
+        "leaner",
+        "late",
+        "attention",
+    )
+    """What is trained; the others are what the fusion ranker is compared with, and chosen from."""
+    one_seed: bool = False
+    """Train the first seed of the sealed list only."""
     vision_encoder: str = "openai/clip-vit-base-patch32"
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -49,6 +60,8 @@ class RankerSettings(Settings):
 
     rounds: int = 300
     folds: int = 5
+    ensemble: bool = True
+    """Whether CatBoost and a listwise network join LightGBM, for every sealed seed."""
 
 
 class TuneSettings(Settings):
@@ -57,6 +70,8 @@ class TuneSettings(Settings):
     trials: int = 200
     rounds: int = 600
     folds: int = 5
+    patience: int = 40
+    """Trials in a row without an improvement after which tuning ends and gives its time back."""
 
 
 class CandidateSettings(Settings):

@@ -1,18 +1,48 @@
-"""Picking what an earlier stage of the night has left."""
+"""Picking what an earlier stage of the night has left: the chosen design's best checkpoint."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.rundir import StageDir
 from nightshift.states import NightError
 
+CHOICE = "choice.json"
+"""In a stage's `out/`: which design its trainer chose on validation, and what it compares it with."""
+
+
+def chosen(stage: Path, key: str = "design") -> str | None:
+    """Return the design a stage has chosen (or its `reference`), or None where it wrote no choice."""
+    try:
+        name = json.loads((StageDir(stage).out / CHOICE).read_text()).get(key)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def best_by_design(checkpoints: Iterable[Path]) -> dict[tuple[str, int], Path]:
+    """Return per (design, seed) the checkpoint that validated best, the earliest of equals."""
+    best: dict[tuple[str, int], tuple[float, Path]] = {}
+    for path in checkpoints:
+        state = read_state(path)
+        score = state.get("selection_score")
+        if not isinstance(score, int | float):
+            continue
+        key = (str(state.get("design", "")), int(str(state.get("seed", 0))))
+        if key not in best or score > best[key][0]:
+            best[key] = (float(score), path)
+    return {key: path for key, (_, path) in best.items()}
+
 
 def best_checkpoint(stage: Path) -> Path:
-    """Return the whole checkpoint of a stage that validated best.
+    """Return the whole checkpoint of a stage that validated best, of the design it chose.
 
     Raises NightError where the stage left none.
     """
     paths = whole_checkpoints(StageDir(stage).checkpoints)
     if not paths:
         raise NightError(f"{stage}: this stage left no whole checkpoint, so there is nothing to go on from")
-    return max(paths, key=lambda path: float(str(read_state(path).get("selection_score", -1))))
+    design = chosen(stage)
+    kept = [path for path in paths if read_state(path).get("design") == design] if design else []
+    return max(kept or paths, key=lambda path: float(str(read_state(path).get("selection_score", -1))))

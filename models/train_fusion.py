@@ -1,233 +1,195 @@
 """Fusion training (`python -m models.train_fusion`): read it top to bottom.
 
-Frozen encoders run once; their vectors stay in memory. Each candidate of a query is scored once, and
-every pair of different relevance enters the margin loss. The learning rate falls along the share of
-the stage that is used up, so that it is annealed wherever the deadline is.
+Frozen encoders run once; their vectors stay in memory. Without pretrained image weights a CNN is
+trained first. Then the sealed seeds are trained one after another, each as the fusion ranker and as
+what it must be compared with, for as long as the stage lasts; the design is chosen on validation.
 """
 
-import shutil
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from models.data import load_split
-from models.encoders import Encoders, choose, has_pictures
-from models.fusion import FusionNet, load_network, new_network, save_model
-from models.fusion_pools import Pools, make_pools, validate
-from models.losses import margin_loss
-from models.metrics import mean_ndcg
+from models.dataset import Query
+from models.encoder_choice import choose
+from models.encoders import Encoders, has_pictures
+from models.fusion import FusionNet, load_network
+from models.fusion_designs import FUSION, Board, lower_bound, present_modalities
+from models.fusion_pools import Pools, item_rows, make_pools, pool_ndcg
+from models.fusion_training import SAVE_RESERVE_S, Training
+from models.image_network import ImageTraining, read_pixels
 from models.settings import FusionSettings, read_settings
-from nightshift.checkpoint import read_state
+from models.stage_best import best_by_design
+from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
-SAVE_RESERVE_S = 1.5
-"""Real seconds kept at least for the last evaluation and checkpoint; twice what the latest took, if more."""
-SAY_EVERY_S = 0.5
-KEEP = 3
-OPTIMIZER = "optimizer.safetensors"
-SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
-SEARCH_RATE = 10.0
-"""The layers through which the search acts learn at this multiple of the plan's rate: at the rate itself
-they stay undertrained after 20 epochs of 240 queries."""
+PICTURES_SHARE = 0.25
+"""Of the stage, at most, goes into the CNN."""
+FEWEST_PICTURES, SHORTEST_S = 200, 8.0
+"""Below this many pictures, or real seconds for them, no CNN is trained."""
+PERMUTATIONS = 10
+TOO_SMALL = 0.05
+"""A training that needs less than this share of its stage does not justify it."""
 
 
-def parameter_groups(network: FusionNet) -> list[dict[str, object]]:
-    """Return AdamW's groups: the mission's layers, then the search side with its own factor of the rate."""
-    named = list(network.named_parameters())
-    mission = [parameter for name, parameter in named if not name.startswith(SEARCH_SIDE)]
-    search = [parameter for name, parameter in named if name.startswith(SEARCH_SIDE)]
-    return [{"params": mission, "factor": 1.0}, {"params": search, "factor": SEARCH_RATE}]
+def fitted_encoders(
+    run: TrainerRun, settings: FusionSettings, train: list[Query], val: list[Query]
+) -> Encoders:
+    """Return the encoders of the resumed checkpoint, or new ones, fitted on train."""
+    cache = run.inputs.get("cache")
+    if run.resume:
+        return Encoders.load(run.resume, run.device, cache)
+    texts = {t for q in [*train, *val] for t in (q.text, *(c.text for c in q.candidates))}
+    seconds, pictures = min(run.seconds_left(), 1e9), has_pictures(train)
+    choice = choose(settings.text_encoder, settings.vision_encoder, len(texts), seconds, pictures)
+    encoders = Encoders.fit(choice, train, run.device, cache)
+    if settings.image_network and pictures and choice.vision_source is None:
+        learn_pictures(run, encoders, train)
+    return encoders
 
 
-class Training:
-    """One model on its way: network, optimiser, where it is, what it knows of itself."""
+def learn_pictures(run: TrainerRun, encoders: Encoders, train: Sequence[Query]) -> None:
+    """Train a CNN on the training pools' pictures, where there are enough of them and time."""
+    items, index = item_rows(train)
+    rows = {i: item.image for i, item in enumerate(items) if item.image is not None}
+    pictures, slot_s = list(rows.values()), PICTURES_SHARE * run.seconds_left()
+    if len(pictures) < FEWEST_PICTURES or slot_s < SHORTEST_S:
+        print(f"no CNN: {len(pictures)} pictures, {slot_s:.0f} s for them")
+        return
+    row_of = np.full(len(items) + 1, -1)  # the last entry answers for -1, beyond a pool's end
+    row_of[list(rows)] = np.arange(len(pictures))
+    relevance = np.full(index.shape, -1)
+    for row, query in enumerate(train):
+        relevance[row, : len(query.candidates)] = query.relevance()
+    searches = torch.from_numpy(encoders.texts([query.text for query in train]))
+    training = ImageTraining(
+        read_pixels(pictures), torch.from_numpy(row_of[index]), searches, torch.from_numpy(relevance),
+        run.seed, run.device,
+    )  # fmt: skip
+    run.phase("train")
+    began_s = boottime_s()
 
-    def __init__(
-        self, run: TrainerRun, settings: FusionSettings, encoders: Encoders, train: Pools, val: Pools
-    ) -> None:
-        self.run, self.settings, self.encoders, self.train, self.val = run, settings, encoders, train, val
-        self.network = new_network(encoders, settings.width, settings.heads, settings.hidden, run.seed)
-        self.step = self.epoch = 0
-        if run.resume:
-            self.network = load_network(run.resume)
-        else:
-            self.network.see(train.search_BQ.cpu(), {m: part.cpu() for m, part in train.parts.items()})
-        self.network.to(run.device).train()
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network), lr=settings.learning_rate)
-        if run.resume:
-            self._restore(run.resume)
-        self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
-        self.losses: list[float] = []
-        self.said_s = self.ending_s = 0.0
+    def share_of(step: int, planned: int) -> float:
+        return min(1.0, max(step / planned, (boottime_s() - began_s) / slot_s))
 
-    @property
-    def batches(self) -> int:
-        """Optimiser steps per epoch."""
-        return -(-len(self.train.queries) // self.settings.queries_per_batch)
+    def over(_loss: float) -> bool:
+        run.progress(training.step, samples=0, total=1, share=run.share(0, 1))
+        return run.should_stop(SAVE_RESERVE_S) or boottime_s() - began_s > slot_s
 
-    @property
-    def total(self) -> int:
-        """Queries to see in all, if time allows."""
-        return len(self.train.queries) * self.settings.epochs
+    training.train(share_of, over)
+    print(f"CNN: {training.step} steps on {len(pictures)} pictures in {boottime_s() - began_s:.0f} s")
+    run.phase("load")
+    encoders.learn_pictures(training.network, pictures)
 
-    def _restore(self, checkpoint: Path) -> None:
-        state = read_state(checkpoint)
-        self.step, self.epoch = int(str(state["step"])), int(str(state["epoch"]))
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, tensor in load_file(checkpoint / OPTIMIZER).items():
-            number, name = key.split(".")
-            moments.setdefault(int(number), {})[name] = tensor
-        # load_state_dict puts each tensor on the device AdamW wants it on
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
-    def save(self, score: float) -> None:
-        """Write a checkpoint of exactly these weights and forget old ones."""
+@dataclass
+class Stage:
+    """The stage at work: one training after another, and what is known of them."""
 
-        def write(folder: Path) -> None:
-            save_model(folder, self.network, self.encoders)
-            moments = self.optimizer.state_dict()["state"]
-            tensors = {
-                f"{n}.{k}": v.cpu().contiguous() for n, state in moments.items() for k, v in state.items()
-            }
-            save_file(tensors, folder / OPTIMIZER)
+    run: TrainerRun
+    settings: FusionSettings
+    encoders: Encoders
+    train: Pools
+    val: Pools
+    board: Board
+    took_s: dict[str, float] = field(default_factory=dict)
+    """Design -> longest training of it, real seconds."""
 
-        self.run.phase("checkpoint")
-        self.run.save(
-            self.step, write, kind="fusion", selection_score=score, epoch=self.epoch, seed=self.run.seed,
-            encoders=dict(self.encoders.choice.spoken), parameters=sum(p.numel() for p in self.network.parameters()),
+    def trained(self) -> list[tuple[str, int]]:
+        """Train what the board plans, as far as the stage lasts; return what was left out."""
+        plan: list[tuple[str, int]] = [
+            (d.name, s) for d, s in self.board.plan() if d.name in self.settings.designs
+        ]
+        under_way = self._under_way()
+        for number, (name, seed) in enumerate(plan):
+            if seed in self.board.scores.get(name, {}):
+                continue
+            resume = self.run.resume if under_way == (name, seed) else None
+            first = number == 0
+            if not first and resume is None and not self._room_for(name):
+                return plan[number:]
+            began_s = boottime_s()
+            if not self._train(name, seed, number, len(plan), resume):
+                return plan[number + 1 :]
+            self.took_s[name] = max(self.took_s.get(name, 0.0), boottime_s() - began_s)
+        return []
+
+    def _under_way(self) -> tuple[str, int] | None:
+        if self.run.resume is None:
+            return None
+        state = read_state(self.run.resume)
+        return str(state["design"]), int(str(state["seed"]))
+
+    def _room_for(self, name: str) -> bool:
+        expected_s = self.took_s.get(name, max(self.took_s.values(), default=0.0))
+        return self.run.seconds_left() > 1.1 * expected_s + 2 * SAVE_RESERVE_S and not self.run.should_stop(0)
+
+    def _train(self, name: str, seed: int, number: int, of: int, resume: object) -> bool:
+        """Return whether one training came to its end; scored and on the board either way."""
+        one = len(self.train.queries) * self.settings.epochs
+        steps = [int(str(read_state(p)["step"])) for p in whole_checkpoints(self.run.folder.checkpoints)]
+        training = Training(
+            self.run, self.settings, self.encoders, self.train, self.val, self.board.design(name), seed,
+            base=max(steps, default=-1) + 1, samples_before=number * one, samples_total=of * one,
+            aloud=number == 0, resume=self.run.resume if resume else None,
         )  # fmt: skip
-        forget_old(self.run.folder.checkpoints)
+        whole = training.to_the_end()
+        best = best_by_design(whole_checkpoints(self.run.folder.checkpoints)).get((name, seed))
+        network = load_network(best).to(self.run.device) if best else training.network
+        self.board.scores.setdefault(name, {})[seed] = pool_ndcg(network, self.val)
+        if name == FUSION and not self.board.drops and len(self.board.present) > 1:
+            self.board.drops = self._drops(network)
+        self.board.write(self.run.folder.out)
+        return whole
 
-    def order(self) -> np.ndarray:
-        """Return this epoch's order of queries: from (seed, epoch) alone, so that a resumed run repeats it."""
-        return np.random.default_rng([self.run.seed, self.epoch]).permutation(len(self.train.queries))
-
-    def step_once(self, rows: np.ndarray) -> float:
-        """Return the loss of one optimiser step."""
-        share = self.run.share(self.step, self.batches * self.settings.epochs)
-        torch.manual_seed(self.run.seed * 1_000_003 + self.step)  # dropout, the same after a resume
-        for group in self.optimizer.param_groups:
-            rate = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - share)
-            group["lr"] = rate * group["factor"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = sum(
-            self.backward(rows[i : i + self.forward], rows.size) for i in range(0, rows.size, self.forward)
-        )
-        self.optimizer.step()
-        self.step += 1
-        return loss
-
-    @property
-    def forward(self) -> int:
-        """Queries per forward pass: the batch, at most half of it after an out-of-memory restart."""
-        size = self.settings.queries_per_batch
-        return max(1, min(self.run.microbatch, size // 2)) if self.run.microbatch else size
-
-    def backward(self, rows: np.ndarray, of: int) -> float:
-        """Return these queries' part of the loss of a batch of `of`, its gradient accumulated."""
-        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
-        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
-        part = loss * (len(rows) / of)
-        part.backward()  # type: ignore[no-untyped-call]
-        return float(part.detach())
-
-    def say(self, force: bool = False) -> None:
-        """Tell how far it is, at most twice a second."""
-        now_s = boottime_s()
-        if not force and now_s - self.said_s < SAY_EVERY_S:
-            return
-        self.said_s = now_s
-        seen = min(self.total, self.step * self.settings.queries_per_batch)
-        share = self.run.share(self.step, self.batches * self.settings.epochs)
-        self.run.progress(self.step, samples=seen, total=self.total, share=share)
-        if self.losses:
-            self.run.metrics(self.step, loss=float(np.mean(self.losses)), epoch=float(self.epoch))
-            self.losses = []
-
-    def run_epoch(self) -> bool:
-        """Return whether the epoch was completed before the time was over."""
-        order, size = self.order(), self.settings.queries_per_batch
-        for start in range((self.step % self.batches) * size, len(order), size):
-            loss = self.step_once(order[start : start + size])
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss is not finite at step {self.step}")
-            self.losses.append(loss)
-            self.say()
-            if self.run.should_stop(max(SAVE_RESERVE_S, 2 * self.ending_s)):
-                return False
-        self.epoch += 1
-        return True
-
-    def evaluate_and_save(self) -> None:
-        """Score validation, tell it, and save."""
-        began_s = boottime_s()
+    def _drops(self, network: FusionNet) -> dict[str, tuple[float, float]]:
+        """Return per modality what permuting it across all candidates costs on validation."""
         self.run.phase("evaluate")
-        score = validate(self.network, self.val)
-        self.run.metrics(
-            self.step,
-            val_ndcg_at_10=score,
-            val_ndcg_at_10_v1=self.v1,
-            val_gain=score - self.v1,
-            epoch=self.epoch,
-        )
-        self.save(score)
-        self.ending_s = boottime_s() - began_s
+        rng, drops = np.random.default_rng([self.run.seed, 1]), {}
+        intact = pool_ndcg(network, self.val)
+        for modality in self.board.present:
+            lost = []
+            for _ in range(PERMUTATIONS):
+                items = dict(self.val.items)
+                donors = torch.from_numpy(rng.permutation(len(items[modality]))).to(self.run.device)
+                items[modality] = items[modality][donors]
+                shuffled = Pools(
+                    items, self.val.index_BC, self.val.search_BQ, self.val.relevance_BC, self.val.queries
+                )
+                lost.append(intact - pool_ndcg(network, shuffled))
+            drops[modality] = lower_bound(np.mean(lost, axis=0))
         self.run.phase("train")
-
-
-def forget_old(checkpoints: Path) -> None:
-    """Remove checkpoints, except the last three and the one that validates best."""
-    paths = sorted(checkpoints.glob("step-*"))
-    best = max(paths, key=lambda path: float(str(read_state(path)["selection_score"])))
-    for path in paths[:-KEEP]:
-        if path != best:
-            shutil.rmtree(path)
+        return drops
 
 
 def train(run: TrainerRun, settings: FusionSettings) -> None:
-    """Train until the epochs or the time are over; the last weights are always saved."""
+    """Train until everything planned or the time is over; the last weights are always saved."""
     run.phase("load")
-    images = run.inputs.get("images")
-    train_queries, val_queries = (
-        load_split(run.inputs["train"], images),
-        load_split(run.inputs["val"], images),
-    )
-    texts = len(
-        {t for q in [*train_queries, *val_queries] for t in (q.text, *(c.text for c in q.candidates))}
-    )
-    seconds = min(run.seconds_left(), 1e9)
-    cache = run.inputs.get("cache")
-    if run.resume:
-        encoders = Encoders.load(run.resume, run.device, cache)
-    else:
-        choice = choose(
-            settings.text_encoder, settings.vision_encoder, texts, seconds, has_pictures(train_queries)
-        )
-        encoders = Encoders.fit(choice, train_queries, run.device, cache)
+    images, stage_s = run.inputs.get("images"), run.seconds_left()
+    queries = {name: load_split(run.inputs[name], images) for name in ("train", "val")}
+    encoders = fitted_encoders(run, settings, queries["train"], queries["val"])
     print("encoders:", dict(encoders.choice.spoken))
-    training = Training(
-        run, settings, encoders,
-        make_pools(train_queries, encoders, run.device), make_pools(val_queries, encoders, run.device),
-    )  # fmt: skip
+    pools = {name: make_pools(split, encoders, run.device) for name, split in queries.items()}
+    seeds = run.seeds[:1] if settings.one_seed else run.seeds
+    board = Board(present_modalities(queries["train"]), seeds)
+    if run.resume:
+        board.read(run.folder.out)
     run.phase("train")
-    if not run.resume:
-        training.evaluate_and_save()
-    saved_step = training.step
-    while training.epoch < settings.epochs:
-        whole = training.run_epoch()
-        training.say(force=True)
-        due = training.epoch % settings.evaluate_every == 0 or training.epoch == settings.epochs
-        if (whole and due) or not whole:
-            training.evaluate_and_save()
-            saved_step = training.step
-        if not whole:
-            break
-    if saved_step != training.step:
-        training.evaluate_and_save()
+    stage = Stage(run, settings, encoders, pools["train"], pools["val"], board)
+    left_out = stage.trained()
+    if left_out:
+        print("no time for:", ", ".join(f"{name} with seed {seed}" for name, seed in left_out))
+    floor_s = stage.took_s.get(FUSION)
+    if floor_s is not None and floor_s < TOO_SMALL * stage_s < np.inf:
+        print(
+            f"TOO_SMALL: one training took {floor_s:.0f} s of {stage_s:.0f} s; the rest went to seeds and designs"
+        )
+    design, why = board.choose()
+    print(f"chosen: {board.words(design)} ({why})")
 
 
 def main() -> int:

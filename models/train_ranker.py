@@ -1,4 +1,4 @@
-"""Trains the default ranker: LambdaMART members over folds of TRAIN, one checkpoint per fold.
+"""Trains the rankers: LambdaMART members over folds of TRAIN, one checkpoint per fold; then the ensembles.
 
     python -m models.train_ranker
 
@@ -6,94 +6,33 @@ Where `handoff.fusion` is among the inputs, that model's score is one more featu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.metrics import mean_ndcg
-from models.ranker import Parameters, Ranker, load_ranker, ranker_from, save_ranker
+from models.ensemble import Ensemble
+from models.ranker import Ranker, load_ranker
+from models.ranker_bag import Bag, Ending, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, Member, grow_member, split_folds
 from models.ranker_data import RankingData, pair_margin_loss, read_ranking_data
 from models.settings import RankerSettings, read_settings
-from nightshift.checkpoint import read_state
+from models.train_ensemble import (
+    ENSEMBLE,
+    KINDS,
+    PLAIN,
+    Growing,
+    choose_recipe,
+    ensemble_seeds,
+    folds_of,
+    grow_ensemble,
+    known_recipe,
+    plain_ranker,
+    write_choice,
+)
+from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
+BAG = "lightgbm-bag"
 CHUNK_ROUNDS = 10
-RESERVE_S = 0.3
-"""Real seconds kept for the ending, besides what saving took so far."""
-
-
-@dataclass
-class Ending:
-    """How long the last checkpoint takes, so that boosting stops in time for it."""
-
-    run: TrainerRun
-    saving_s: float = 0.0
-
-    @property
-    def reserve_s(self) -> float:
-        """Return the real seconds to keep for the ending."""
-        return RESERVE_S + 2 * self.saving_s
-
-    def near(self) -> bool:
-        """Return whether to stop boosting and finish."""
-        return self.run.should_stop(self.reserve_s)
-
-    def save(self, step: int, ranker: Ranker, parameters: Parameters, **state: object) -> Path:
-        """Return the checkpoint of this ranker, remembering how long it took."""
-        begun = boottime_s()
-        self.run.phase("checkpoint")
-        path = self.run.save(
-            step,
-            lambda folder: save_ranker(ranker, parameters, folder),
-            kind="ranker",
-            encoders=dict(ranker.encoders),
-            modalities=list(ranker.modalities),
-            **state,
-        )
-        self.saving_s = max(self.saving_s, boottime_s() - begun)
-        self.run.phase("train")
-        return path
-
-
-@dataclass
-class Bag:
-    """Members so far, and what they say of the queries that each did not see."""
-
-    data: RankingData
-    texts: list[str] = field(default_factory=list)
-    held_scores: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-
-    def add(self, fold: Fold, text: str) -> None:
-        """Take a member in, and score its held-out queries."""
-        self.texts.append(text)
-        alone = ranker_from([text], self.data.space, self.data.width)
-        held = alone.score_matrices([self.data.train.matrices[at] for at in fold.held_queries])
-        self.held_scores.update(zip(fold.held_queries, held, strict=True))
-
-    @property
-    def ranker(self) -> Ranker:
-        """Return the bag as a scorer."""
-        return ranker_from(self.texts, self.data.space, self.data.width)
-
-    @property
-    def out_of_fold(self) -> float | None:
-        """Return the mean nDCG@10 of training queries, each scored by the member that left it out.
-
-        None where a column is the score of an earlier model, which may have seen their labels.
-        """
-        if self.data.space and self.data.space.fusion:
-            return None
-        relevance = [self.data.train.relevance[at] for at in self.held_scores]
-        return mean_ndcg(list(self.held_scores.values()), relevance)
-
-
-def selection_score(ranker: Ranker, data: RankingData) -> float:
-    """Return the validation nDCG@10 of exactly this model."""
-    return mean_ndcg(ranker.score_matrices(data.val.matrices), data.val.relevance)
 
 
 def _report(run: TrainerRun, step: int, bag: Bag, ranker: Ranker) -> float:
@@ -111,8 +50,8 @@ def _report(run: TrainerRun, step: int, bag: Bag, ranker: Ranker) -> float:
     return chosen
 
 
-def _grow(ending: Ending, fold: Fold, settings: RankerSettings) -> Member:
-    run, total, before = ending.run, settings.folds * settings.rounds, fold.number * settings.rounds
+def _grow(ending: Ending, fold: Fold, settings: RankerSettings, total: int) -> Member:
+    run, before = ending.run, fold.number * settings.rounds
 
     def watch(rounds: int, held_out_ndcg: float) -> bool:
         if rounds % CHUNK_ROUNDS == 0:
@@ -126,22 +65,33 @@ def _grow(ending: Ending, fold: Fold, settings: RankerSettings) -> Member:
 
 def _resumed(run: TrainerRun, data: RankingData, folds: Sequence[Fold]) -> Bag:
     bag = Bag(data)
-    if run.resume:
-        ranker, _ = load_ranker(run.resume, run.device)
-        whole = len(ranker.members) - bool(read_state(run.resume).get("cut"))
+    resume = _newest_bag(run)
+    if resume:
+        ranker, _ = load_ranker(resume, run.device)
+        whole = len(ranker.members) - bool(read_state(resume).get("cut"))
         for fold, member in zip(folds, ranker.members[:whole], strict=False):
             bag.add(fold, member.model_to_string())
     return bag
 
 
-def train(run: TrainerRun, data: RankingData, settings: RankerSettings) -> str:
-    """Return why training ended; every grown fold is in a checkpoint by then."""
+def _newest_bag(run: TrainerRun) -> Path | None:
+    """Return the checkpoint to resume, or, where that is another model, the newest bag before it."""
+    if run.resume is None or read_state(run.resume).get("design") == BAG:
+        return run.resume
+    bags = [
+        path for path in whole_checkpoints(run.folder.checkpoints) if read_state(path).get("design") == BAG
+    ]
+    return bags[-1] if bags else None
+
+
+def train(run: TrainerRun, data: RankingData, settings: RankerSettings, total: int = 0) -> Bag | None:
+    """Return the bag, or None where time cut it; every grown fold is in a checkpoint by then."""
     folds = split_folds(data.train.matrices, data.train.relevance, settings.folds, run.seed)
-    ending, bag = Ending(run), _resumed(run, data, folds)
+    ending, bag, total = Ending(run), _resumed(run, data, folds), total or settings.folds * settings.rounds
     for fold in folds[len(bag.texts) :]:
-        member = _grow(ending, fold, settings)
+        member = _grow(ending, fold, settings, total)
         if member.cut and bag.texts:
-            return "deadline"
+            return None
         bag.add(fold, member.text)
         step, ranker = (fold.number + 1) * settings.rounds, bag.ranker
         chosen = _report(run, step, bag, ranker)
@@ -149,15 +99,63 @@ def train(run: TrainerRun, data: RankingData, settings: RankerSettings) -> str:
             step,
             ranker,
             DEFAULTS,
+            design=BAG,
             selection_score=chosen,
             out_of_fold_ndcg_at_10=bag.out_of_fold,
             folds=len(bag.texts),
             cut=member.cut,
+            seed=run.seed,
         )
-        if ending.near():
-            return "done" if fold is folds[-1] and not member.cut else "deadline"
-    run.progress(step := settings.folds * settings.rounds, samples=step, total=step, share=1.0)
-    return "done"
+        if member.cut or (ending.near() and fold is not folds[-1]):
+            return None
+    done = settings.folds * settings.rounds
+    run.progress(done, samples=done, total=total, share=run.share(done, total))
+    return bag
+
+
+def train_ensembles(run: TrainerRun, data: RankingData, settings: RankerSettings, bag: Bag) -> None:
+    """Grow one ensemble per sealed seed while there is time; each is a checkpoint."""
+    ending, steps = Ending(run), settings.folds * settings.rounds
+    known, done = known_recipe(run.folder), ensemble_seeds(run.folder)
+    longest_s = 0.0
+    for number, seed in enumerate(run.seeds):
+        if seed in done:
+            continue
+        if run.seconds_left() < 1.2 * longest_s + ending.reserve_s:
+            print(f"no time for seed {seed}")
+            return
+        began_s, first = boottime_s(), number == 0
+        growing = Growing(data, folds_of(data, settings, seed), seed, settings.rounds, ending.near)
+        ensemble = grow_ensemble(growing, bag.ranker if first else None, known[0] if known else KINDS)
+        if ensemble is None:
+            return
+        recipe, table = known or choose_recipe(growing, ensemble)
+        known = recipe, table
+        ensemble = Ensemble(ensemble.trees, ensemble.parts, recipe)
+        score, step = selection_score(ensemble, data), steps + 1 + number
+        ending.save(
+            step,
+            ensemble,
+            DEFAULTS,
+            design=ENSEMBLE,
+            selection_score=score,
+            seed=seed,
+            recipe=list(recipe),
+        )
+        write_choice(
+            run.folder, ENSEMBLE, recipe, table, "the largest sum within a standard error of the best"
+        )
+        run.metrics(step, **{f"ensemble_{seed}_ndcg_at_10": score})
+        samples, total = steps * (number + 2), steps * (1 + len(run.seeds))
+        run.progress(step, samples=samples, total=total, share=run.share(samples, total))
+        longest_s = max(longest_s, boottime_s() - began_s)
+
+
+def save_plain(run: TrainerRun, data: RankingData) -> None:
+    """Train what a user would pick instead, as the very first model."""
+    ranker = plain_ranker(data, run.seed)
+    state = {"selection_score": selection_score(ranker, data), "seed": run.seed}
+    Ending(run).save(0, ranker, {}, design=PLAIN, **state)
 
 
 def main() -> None:
@@ -167,7 +165,12 @@ def main() -> None:
     run.phase("load")
     data = read_ranking_data(run)
     run.phase("train")
-    run.finish(train(run, data, settings))
+    if not run.resume:
+        save_plain(run, data)
+    bag = train(run, data, settings, settings.folds * settings.rounds * (1 + len(run.seeds)))
+    if bag is not None and settings.ensemble:
+        train_ensembles(run, data, settings, bag)
+    run.finish()
 
 
 if __name__ == "__main__":

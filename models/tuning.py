@@ -49,9 +49,11 @@ class Trial:
     parameters: Parameters
     end: TrialEnd
     value: float | None
-    """Validation nDCG@10, what is selected on."""
+    """What the search climbs: out-of-fold nDCG@10, or validation's where nothing else can be told."""
+    validation: float | None
+    """nDCG@10 on validation."""
     out_of_fold: float | None
-    """nDCG@10 of the training queries out-of-fold: not selected on; None where nothing can tell it."""
+    """nDCG@10 of the training queries, each scored by the member that left it out; None where not clean."""
     seconds: float
     """Real seconds it took."""
 
@@ -97,6 +99,20 @@ class TrialLog:
         """Return the trial with the highest value, the earliest of equals."""
         return max(self.finished, key=lambda trial: (trial.value or 0.0, -trial.number))
 
+    def without_improvement(self) -> int:
+        """Return how many trials were finished since the best one."""
+        return len(self.finished) - 1 - self.finished.index(self.best) if self.finished else 0
+
+    @property
+    def earns_its_place(self) -> bool:
+        """Whether the best trial beats the default out of fold and does not lose on validation."""
+        best, default = self.best, self.finished[0]
+        if best.number == default.number:
+            return False
+        return (best.value or 0.0) > (default.value or 0.0) and (best.validation or 0.0) >= (
+            default.validation or 0.0
+        )
+
     def p90_seconds(self) -> float:
         """Return what nine of ten trials took at most, in real seconds; 0 before the first."""
         taken = [trial.seconds for trial in self.finished]
@@ -111,21 +127,21 @@ class TrialLog:
 def selection(trials: Sequence[Trial]) -> dict[str, float | int | None]:
     """Return what the best trial gained over the default where it was chosen, and where it was not.
 
-    `selection_gap` is the gain on validation minus the gain out-of-fold on train: an estimate of how
-    much of the former comes from choosing the best of many on a few queries.
+    `selection_gap` is the gain where the search climbed minus the gain on validation, which it did not
+    see: an estimate of how much of the former comes from choosing the best of many on a few queries.
     """
     best = max(trials, key=lambda trial: (trial.value or 0.0, -trial.number))
     default = trials[0]
-    chosen = (best.value or 0.0) - (default.value or 0.0)
-    known = best.out_of_fold is not None and default.out_of_fold is not None
-    elsewhere = (best.out_of_fold or 0.0) - (default.out_of_fold or 0.0) if known else None
+    climbed = (best.value or 0.0) - (default.value or 0.0)
+    apart = best.out_of_fold is not None and default.out_of_fold is not None
+    on_validation = (best.validation or 0.0) - (default.validation or 0.0)
     return {
         "default_value": default.value,
         "best_trial": best.number,
         "best_value": best.value,
-        "val_gain_over_default": chosen,
-        "out_of_fold_gain_over_default": elsewhere,
-        "selection_gap": None if elsewhere is None else chosen - elsewhere,
+        "gain_over_default": climbed,
+        "val_gain_over_default": on_validation,
+        "selection_gap": climbed - on_validation if apart else None,
     }
 
 

@@ -57,6 +57,8 @@ class TrainerRun:
     deadline: datetime | None
     """When to be finished (UTC), or None outside of a night; moved by the control file."""
     inputs: dict[str, Path] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    """The sealed list, `seed` first: trained one after another by whoever has the time."""
     lr_factor: float = 1.0
     stop_asked: bool = False
     stop_reason: str = ""
@@ -66,6 +68,7 @@ class TrainerRun:
 
     def __post_init__(self) -> None:
         self.opened_at = self.now()
+        self.seeds = self.seeds or (self.seed,)
 
     def now(self) -> datetime:
         """Return the night's present (UTC): wall time, or the rehearsal's compressed time."""
@@ -161,9 +164,11 @@ def open_run() -> TrainerRun:
     inputs = json.loads(inputs_file.read_text()) if inputs_file else {}
     clock, deadline = os.environ.get("NIGHT_CLOCK"), os.environ.get("NIGHT_DEADLINE")
     microbatch = os.environ.get("NIGHT_MICROBATCH")
+    seed = os.environ.get("NIGHT_SEED", "0")
     run = TrainerRun(
         folder=folder,
-        seed=int(os.environ.get("NIGHT_SEED", "0")),
+        seed=int(seed),
+        seeds=tuple(int(one) for one in os.environ.get("NIGHT_SEEDS", seed).split(",")),
         nonce=os.environ.get("NIGHT_NONCE", ""),
         device=os.environ.get("NIGHT_DEVICE", "cpu"),
         resume=_path_from("NIGHT_RESUME"),

@@ -53,6 +53,7 @@ def trainer_environment(folder: StageDir, seal: Seal, deadline: datetime) -> dic
         "NIGHT_CONTROL": str(folder.control),
         "NIGHT_INPUTS": str(folder.inputs),
         "NIGHT_SEED": str(seal.seed),
+        "NIGHT_SEEDS": ",".join(str(seed) for seed in seal.plan.seeds),
         "NIGHT_NONCE": seal.nonce,
         "NIGHT_DEVICE": seal.device,
         "NIGHT_SCHEMA": str(SCHEMA),

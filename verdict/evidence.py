@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.stage_best import best_by_design, chosen
 from nightshift.checkpoint import manifest_sha256, read_state, sha256_of, whole_checkpoints
 from nightshift.rundir import RunDir
 from nightshift.states import Ending
@@ -27,6 +28,13 @@ class Evidence:
     """The stage that wrote the checkpoint."""
     selection_score: float | None = None
     """The trainer's own validation score, for selection only."""
+    seed: int | None = None
+    """The seed it was trained with, where the trainer says so."""
+    siblings: dict[int, Path] = field(default_factory=dict)
+    """Seed -> best checkpoint of the same design, the chosen one among them."""
+    reference: dict[int, Path] = field(default_factory=dict)
+    """Seed -> best checkpoint of the plain alternative that the trainer compares its design with."""
+    reference_words: str = ""
 
 
 def gather(run: RunDir, seal: Seal) -> Evidence:
@@ -66,13 +74,38 @@ def _choose_checkpoint(run: RunDir, seal: Seal, entries: list[Entry], evidence: 
             if isinstance(score, int | float) and _judged_kind(str(state.get("kind", "")), seal):
                 candidates.append((float(score), path, stage.name))
     if candidates:
-        evidence.selection_score, evidence.checkpoint, evidence.stage = max(
-            candidates, key=lambda candidate: candidate[0]
-        )
+        _take_best(run, seal, candidates, evidence)
+
+
+def _take_best(
+    run: RunDir, seal: Seal, candidates: list[tuple[float, Path, str]], evidence: Evidence
+) -> None:
+    """Choose by selection score among the latest stage's chosen design, or among all where none is chosen.
+
+    The choice is the trainer's, made on validation; whatever it is, the judge scores it itself.
+    """
+    for stage in reversed(seal.night.stages):
+        folder = run.stage(stage.name).path
+        design = chosen(folder)
+        kept = [c for c in candidates if c[2] == stage.name and read_state(c[1]).get("design") == design]
+        if design is not None and kept:
+            mine = [path for _, path, name in candidates if name == stage.name]
+            by_design = best_by_design(mine)
+            evidence.siblings = {seed: path for (name, seed), path in by_design.items() if name == design}
+            other = chosen(folder, "reference")
+            if other != design:
+                everyone = best_by_design(path for _, path, _ in candidates)
+                evidence.reference = {s: path for (name, s), path in everyone.items() if name == other}
+                evidence.reference_words = chosen(folder, "reference_words") or other or ""
+            candidates = kept
+            break
+    evidence.selection_score, evidence.checkpoint, evidence.stage = max(candidates, key=lambda c: c[0])
+    seed = read_state(evidence.checkpoint).get("seed")
+    evidence.seed = seed if isinstance(seed, int) else None
 
 
 def _judged_kind(kind: str, seal: Seal) -> bool:
-    wanted = {"ranking": ("fusion", "ranker"), "candidates": ("candidates",), "none": ()}
+    wanted = {"ranking": ("fusion", "ranker", "ensemble"), "candidates": ("candidates",), "none": ()}
     return kind in wanted[seal.night.judge]
 
 

@@ -27,12 +27,15 @@ from verdict.judgement import Judgement
 from verdict.modality import judge_modality
 from verdict.scored import ScoredSplit, baseline, score_split
 from verdict.seal import Seal
+from verdict.seeds import SeedScores, judge_seeds
 from verdict.statistics import t_interval
 from verdict.timing import Latency, time_scorer
 
 Floats = NDArray[np.float64]
 MODALITIES = ("image", "text", "attributes")
 MARGIN = 0.1
+SEEDS_LEAVE_S = 8.0
+"""Real seconds that judging further seeds leaves for latency and modalities."""
 LEAST_S = 1.0
 """With fewer real seconds left, a modality is not permuted."""
 
@@ -48,14 +51,17 @@ def judge_ranking(seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
         return result
     scorer = load_scorer(evidence.checkpoint, seal.device)
     result.encoders = dict(scorer.encoders)
-    splits = {name: score_split(seal, scorer, name) for name in ("train", "val", "test")}
-    test = splits["test"]
+    splits = {name: score_split(seal, scorer, name) for name in ("train", "val")}
+    began_s = boottime_s()
+    splits["test"] = test = score_split(seal, scorer, "test")
+    took_s = boottime_s() - began_s
     _controls(result, seal, splits)
-    _scores(result, seal, evidence, splits)
+    seeds = judge_seeds(seal, evidence, "test", test, took_s, until_s - SEEDS_LEAVE_S)
+    _scores(result, seal, evidence, splits, seeds)
     latency = time_scorer(scorer, test.requests, seal.seed)
     result.latency = _latency_facts(latency)
     for criterion in seal.night.criteria:
-        answer = _answer(criterion, seal, splits, latency, result)
+        answer = _answer(criterion, seal, splits, latency, seeds.mean, result)
         if answer is not None:
             result.findings.append(answer)
     _modalities(result, seal, scorer, test, until_s)
@@ -63,11 +69,16 @@ def judge_ranking(seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
 
 
 def _answer(
-    criterion: Criterion, seal: Seal, splits: dict[str, ScoredSplit], latency: Latency, result: Judgement
+    criterion: Criterion,
+    seal: Seal,
+    splits: dict[str, ScoredSplit],
+    latency: Latency,
+    ndcg: Floats,
+    result: Judgement,
 ) -> Finding | None:
     test = splits["test"]
     if criterion.metric is Metric.VALIDATION_NDCG:
-        return _gain(criterion, seal, test, result)
+        return _gain(criterion, seal, test, ndcg, result)
     if criterion.metric is Metric.COMPLIANCE_AT_1:
         return judge_compliance(criterion, test.queries, test.new, test.v1)
     if criterion.metric is Metric.INFERENCE_MS:
@@ -77,7 +88,7 @@ def _answer(
     return None
 
 
-def _gain(criterion: Criterion, seal: Seal, test: ScoredSplit, result: Judgement) -> Finding:
+def _gain(criterion: Criterion, seal: Seal, test: ScoredSplit, ndcg: Floats, result: Judgement) -> Finding:
     failures = metric_failures(test.new, test.relevance, seal.seed)
     if failures:
         return finding(criterion, INVALID, f"the metric fails its controls: {'; '.join(failures)}")
@@ -87,7 +98,7 @@ def _gain(criterion: Criterion, seal: Seal, test: ScoredSplit, result: Judgement
     v1 = float(test.ndcg(test.v1).mean())
     no_image = seal.data.kind == "multimodal" and seal.data.images is None
     saturated = judge_saturation(criterion, v1, len(test.usable), no_image)
-    return saturated or judge_gain(criterion, test.gains(), seal.seed)
+    return saturated or judge_gain(criterion, ndcg - test.ndcg(test.v1), seal.seed)
 
 
 def _loss(criterion: Criterion, splits: dict[str, ScoredSplit], result: Judgement) -> Finding:
@@ -126,15 +137,15 @@ def _controls(result: Judgement, seal: Seal, splits: dict[str, ScoredSplit]) -> 
             result.stop.append(f"{len(shared)} queries stand in {name} and in test, {shared[0]!r} among them")
 
 
-def _split_scores(split: ScoredSplit) -> dict[str, JsonValue]:
-    gains = split.gains()
-    if gains.size < 2:
-        return {"n": int(gains.size)}
-    interval = t_interval(gains)
+def _split_scores(split: ScoredSplit, ndcg: Floats) -> dict[str, JsonValue]:
+    v1 = split.ndcg(split.v1)
+    if ndcg.size < 2:
+        return {"n": int(ndcg.size)}
+    interval = t_interval(ndcg - v1)
     return {
         "n": interval.n,
-        "ndcg_at_10": float(split.ndcg(split.new).mean()),
-        "ndcg_at_10_v1": float(split.ndcg(split.v1).mean()),
+        "ndcg_at_10": float(ndcg.mean()),
+        "ndcg_at_10_v1": float(v1.mean()),
         "gain": interval.mean,
         "gain_low": interval.low,
         "gain_high": interval.high,
@@ -142,22 +153,34 @@ def _split_scores(split: ScoredSplit) -> dict[str, JsonValue]:
     }
 
 
-def _scores(result: Judgement, seal: Seal, evidence: Evidence, splits: dict[str, ScoredSplit]) -> None:
-    for name, key in (("val", "validation"), ("test", "test")):
-        result.scores[key] = _split_scores(splits[name])
-    test, validation = result.scores["test"], result.scores["validation"]
-    gains = splits["test"].gains()
+def _scores(
+    result: Judgement, seal: Seal, evidence: Evidence, splits: dict[str, ScoredSplit], seeds: SeedScores
+) -> None:
+    val, held_out = splits["val"], splits["test"]
+    result.scores["validation"] = validation = _split_scores(val, val.ndcg(val.new))
+    result.scores["test"] = test = _split_scores(held_out, seeds.mean)
+    v1 = held_out.ndcg(held_out.v1)
+    gains = seeds.mean - v1
     test["skew"] = t_interval(gains).skew if gains.size > 1 else None
-    test["v1"] = baseline(seal, splits["test"].queries)[1]
-    test["seeds"] = [{"seed": seal.seed, "ndcg_at_10": test.get("ndcg_at_10"), "gain": test.get("gain")}]
+    test["v1"] = baseline(seal, held_out.queries)[1]
+    test |= seeds.facts(v1)
     validation["selection_score"] = evidence.selection_score
     result.gains = [round(float(gain), 6) for gain in gains]
-    result.warnings.append("one seed: how much the gain varies between seeds is not known")
+    _seed_warnings(result, seeds)
     judged = validation.get("ndcg_at_10")
     claimed = evidence.selection_score
     if claimed is not None and isinstance(judged, float) and abs(judged - claimed) > 0.02:
         result.warnings.append(
             f"the trainer's own validation score was {claimed:.4f}; re-scored from raw inputs it is {judged:.4f}"
+        )
+
+
+def _seed_warnings(result: Judgement, seeds: SeedScores) -> None:
+    if len(seeds.chosen) == 1:
+        result.warnings.append("one seed: how much the gain varies between seeds is not known")
+    if seeds.not_judged:
+        result.warnings.append(
+            f"{seeds.not_judged} more seeds were trained, but no time was left to judge them"
         )
 
 

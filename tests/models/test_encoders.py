@@ -4,11 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models import encoders as encoders_module
+from models import encoder_choice as choice_module
 from models.data import load_split
 from models.data_catalogue import catalogue
 from models.embedding_cache import EmbeddingCache, content_key
-from models.encoders import SETTINGS, Choice, Encoders, choose
+from models.encoder_choice import Choice, choose
+from models.encoders import SETTINGS, Encoders
 from models.image_features import WIDTH, image_features
 from models.pretrained import MINILM, weights_at_hand
 from nightshift.instant import boottime_s
@@ -36,7 +37,7 @@ def test_without_weights_the_answer_comes_within_a_second_and_says_what_runs_ins
 
 
 def test_a_sentence_encoder_too_slow_for_the_stage_gives_way_and_it_is_said(monkeypatch):
-    monkeypatch.setattr(encoders_module, "text_encoder_source", lambda name: "/weights")
+    monkeypatch.setattr(choice_module, "text_encoder_source", lambda name: "/weights")
     slow, fits = (choose(MINILM, "none/none", 1400, seconds, False) for seconds in (100, 200))
     assert slow.text_source is None
     assert "would take 20 s of 100 s" in slow.spoken["text"]
@@ -61,7 +62,7 @@ def test_a_checkpoint_encodes_as_before(queries, tmp_path):
 
 
 def test_the_sentence_encoder_is_saved_by_name_never_by_path(queries, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders_module, "text_encoder_source", lambda name: "/somewhere/on/this/machine")
+    monkeypatch.setattr(choice_module, "text_encoder_source", lambda name: "/somewhere/on/this/machine")
     choice = choose(MINILM, "none/none", 10, 1e6, False)
     Encoders.fit(choice, queries, "cpu", None).save(tmp_path)
     assert json.loads((tmp_path / SETTINGS).read_text())["text_source"] == MINILM

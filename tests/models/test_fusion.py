@@ -4,9 +4,11 @@ import torch
 
 from models.data import load_split
 from models.data_catalogue import catalogue
-from models.encoders import Choice, Encoders
-from models.fusion import FusionScorer, load_scorer, new_network, save_model
-from models.fusion_pools import make_pools, validate
+from models.encoder_choice import Choice
+from models.encoders import Encoders
+from models.fusion import new_network, save_model
+from models.fusion_pools import make_pools, pool_ndcg
+from models.fusion_scorer import FusionScorer, load_scorer
 from models.losses import margin_loss, pair_statistics
 from verdict.scored import permuted
 
@@ -26,7 +28,7 @@ def queries(bar):
 @pytest.fixture(scope="module")
 def model(queries):
     encoders = Encoders.fit(OFFLINE, queries, "cpu", None)
-    network = new_network(encoders, 64, 8, 32, seed=3)
+    network = new_network(encoders, width=64, hidden=32, seed=3)
     pools = make_pools(queries, encoders, "cpu")
     network.see(pools.search_BQ, pools.parts)
     return network, encoders, pools
@@ -52,7 +54,7 @@ def test_a_constant_scorer_has_the_margin_as_its_loss_and_half_the_pairs():
 
 def test_the_same_seed_gives_the_same_network(model):
     _, encoders, _ = model
-    one, two = (new_network(encoders, 64, 8, 32, seed=5) for _ in range(2))
+    one, two = (new_network(encoders, width=64, hidden=32, seed=5) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
@@ -80,17 +82,17 @@ def test_one_request_scores_as_the_batch_does_and_survives_a_checkpoint(model, q
 
 def test_training_learns_and_each_modality_counts(queries):
     encoders = Encoders.fit(OFFLINE, queries, "cpu", None)
-    network = new_network(encoders, 64, 8, 32, seed=3)
+    network = new_network(encoders, width=64, hidden=32, seed=3)
     pools = make_pools(queries, encoders, "cpu")
     network.see(pools.search_BQ, pools.parts)
-    before = validate(network, pools)
+    before = float(np.nanmean(pool_ndcg(network, pools)))
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(60):
         loss = margin_loss(network(pools.parts, pools.search_BQ), pools.relevance_BC, 0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    after = validate(network, pools)
+    after = float(np.nanmean(pool_ndcg(network, pools)))
     assert after > max(0.9, before)
     scorer = FusionScorer(network, encoders, "cpu")
     intact = scorer.score_many(scorer.encode(queries))

@@ -5,15 +5,18 @@ import torch
 
 from models.data import load_split
 from models.data_catalogue import catalogue
-from models.encoders import Choice, Encoders
+from models.encoder_choice import Choice
+from models.encoders import MODALITIES, Encoders
+from models.fusion_designs import FUSION, Design
 from models.fusion_pools import make_pools
+from models.fusion_training import SEARCH_RATE, Training
 from models.settings import FusionSettings
-from models.train_fusion import SEARCH_RATE, Training
 from nightshift.checkpoint import newest_whole
 from nightshift.rundir import StageDir
 from nightshift.trainer import TrainerRun
 
-SETTINGS = FusionSettings(width=64, hidden=32, epochs=4)
+SETTINGS = FusionSettings(width=64, hidden=32, epochs=4, queries_per_batch=4)
+WHOLE = Design(FUSION, MODALITIES)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def training(folder, pools, resume=None, microbatch=None):
     stage.out.mkdir(parents=True, exist_ok=True)
     run = TrainerRun(stage, 11, "n0", "cpu", resume, microbatch, None, None)
     encoders, split = pools
-    return Training(run, SETTINGS, encoders, split, split)
+    return Training(run, SETTINGS, encoders, split, split, WHOLE, seed=11, resume=resume)
 
 
 def same_weights(one, two, atol=0.0):

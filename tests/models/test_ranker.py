@@ -8,12 +8,12 @@ import pytest
 from models.dataset import Candidate, DataError, FeatureQuery, Query
 from models.metrics import mean_ndcg
 from models.ranker import load_ranker, save_ranker
+from models.ranker_bag import Bag, selection_score
 from models.ranker_boosting import DEFAULTS, grow_member, split_folds
 from models.ranker_data import from_files, from_searches, pair_margin_loss
 from models.ranker_features import fit_features
 from models.ranker_fusion import FusionScores, earlier_fusion
 from models.scorers import load_scorer
-from models.train_ranker import Bag, selection_score
 from nightshift.checkpoint import damage, write_checkpoint
 from nightshift.instant import boottime_s
 from nightshift.states import NightError

@@ -18,6 +18,14 @@ from nightshift.rundir import StageDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 REPOSITORY = Path(__file__).parents[2]
+SMALL = {
+    "width": 64,
+    "hidden": 32,
+    "text_encoder": "none/none",
+    "image_network": False,
+    "designs": ["fusion"],
+    "one_seed": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +36,7 @@ def bar(tmp_path_factory):
 def start(folder, bar, seconds=120, resume=None, **settings):
     stage = StageDir(folder)
     stage.out.mkdir(parents=True, exist_ok=True)
-    stage.settings.write_text(
-        json.dumps({"width": 64, "hidden": 32, "text_encoder": "none/none", **settings})
-    )
+    stage.settings.write_text(json.dumps(SMALL | settings))
     inputs = {
         "train": bar.splits["train"],
         "val": bar.splits["val"],

@@ -11,11 +11,12 @@ import pytest
 
 from models.dataset import FeatureQuery
 from models.ranker import load_ranker
+from models.ranker_bag import Ending, selection_score
 from models.ranker_boosting import DEFAULTS, split_folds
 from models.ranker_data import from_files
 from models.scorers import load_scorer
 from models.settings import RankerSettings, TuneSettings
-from models.train_ranker import Ending, selection_score, train
+from models.train_ranker import train
 from models.tune_ranker import EARLIER_STAGE, Tuning, tune
 from models.tuning import SPACE, Trial, TrialEnd, TrialLog, propose, selection
 from nightshift.checkpoint import newest_whole, read_state, whole_checkpoints
@@ -73,9 +74,9 @@ def test_every_improvement_is_a_checkpoint_of_exactly_that_model(tmp_path):
         assert (
             state["selection_score"]
             == selection_score(ranker, DATA)
-            == work.log.finished[state["step"]].value
+            == work.log.finished[state["step"]].validation
         )
-    assert read_state(stored[-1])["selection_score"] == work.log.best.value
+    assert read_state(stored[-1])["selection_score"] == work.log.best.validation
     events, _ = read_events(work.run.folder.events)
     told = [event.values for event in events if event.kind == "metrics"]
     assert [values["trial"] for values in told] == list(range(9))
@@ -119,7 +120,7 @@ def test_no_trial_starts_that_would_probably_not_end_in_time(tmp_path):
     work = tuning(run)
     assert work.room()
     for seconds in (*range(1, 10), 50):
-        work.log.add(Trial(0, DEFAULTS, TrialEnd.FINISHED, 0.5, 0.5, float(seconds)))
+        work.log.add(Trial(0, DEFAULTS, TrialEnd.FINISHED, 0.5, 0.5, 0.5, float(seconds)))
     run.deadline = wall_now() + timedelta(seconds=13)
     assert not work.room()
     run.deadline = wall_now() + timedelta(seconds=15)
@@ -136,20 +137,42 @@ def test_the_training_stage_gives_the_default_model(tmp_path):
     train(trainer(tmp_path / "train"), DATA, RankerSettings(rounds=20, folds=3))
     work = tuning(trainer(tmp_path / "tune", inputs={EARLIER_STAGE: tmp_path / "train"}), trials=1)
     tune(work)
-    scores = [
-        read_state(path)["selection_score"] for path in whole_checkpoints(tmp_path / "train" / "checkpoints")
-    ]
-    assert work.log.finished[0].value == max(scores)
+    bags = whole_checkpoints(tmp_path / "train" / "checkpoints")
+    assert work.log.finished[0].validation == read_state(bags[-1])["selection_score"]
+    assert work.log.finished[0].value == read_state(bags[-1])["out_of_fold_ndcg_at_10"]
 
 
 def test_the_selection_gap_is_the_gain_that_is_not_seen_elsewhere():
-    def trial(number, value, unseen):
-        return Trial(number, DEFAULTS, TrialEnd.FINISHED, value, unseen, 1.0)
-
-    facts = selection([trial(0, 0.70, 0.75), trial(1, 0.76, 0.77), trial(2, 0.74, 0.80)])
+    facts = selection([ended(0, 0.70, 0.75), ended(1, 0.76, 0.77), ended(2, 0.74, 0.80)])
     assert facts["best_trial"] == 1
     assert facts["selection_gap"] == pytest.approx(0.06 - 0.02)
-    assert selection([trial(0, 0.7, None), trial(1, 0.8, None)])["selection_gap"] is None
+    alone = [Trial(n, DEFAULTS, TrialEnd.FINISHED, v, v, None, 1.0) for n, v in ((0, 0.7), (1, 0.8))]
+    assert selection(alone)["selection_gap"] is None
+
+
+def ended(number, value, validation):
+    return Trial(number, DEFAULTS, TrialEnd.FINISHED, value, validation, value, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "validation", "earns"),
+    [(0.76, 0.75, True), (0.76, 0.74, False), (0.69, 0.80, False)],
+    ids=["both hold", "validation loses", "not better out of fold"],
+)
+def test_tuning_is_kept_only_where_it_gains_out_of_fold_and_validation_does_not_lose(
+    tmp_path, value, validation, earns
+):
+    log = tuning(trainer(tmp_path)).log
+    log.trials = [ended(0, 0.70, 0.75), ended(1, value, validation)]
+    assert log.earns_its_place is earns
+
+
+def test_tuning_ends_when_the_latest_trials_have_not_helped(tmp_path):
+    work = tuning(trainer(tmp_path), trials=50)
+    work.settings = TuneSettings(trials=50, rounds=20, folds=3, patience=3)
+    assert tune(work) == "no improvement in 3 trials"
+    assert work.log.without_improvement() == 3
+    assert len(work.log.finished) < 50
 
 
 def written(path, queries):
@@ -189,7 +212,9 @@ def in_seconds(seconds):
 def test_a_whole_box_is_used_and_never_exceeded(tmp_path):
     box = 8.0
     begun = time.monotonic()
-    told = environment(tmp_path, {"trials": 100_000, "rounds": 60}, NIGHT_DEADLINE=in_seconds(box))
+    told = environment(
+        tmp_path, {"trials": 100_000, "rounds": 60, "patience": 100_000}, NIGHT_DEADLINE=in_seconds(box)
+    )
     ended = subprocess.run([sys.executable, "-m", "models.tune_ranker"], env=told, check=False)
     assert ended.returncode == 0
     assert 0.9 * box < time.monotonic() - begun < 1.01 * box
@@ -201,7 +226,7 @@ def test_a_whole_box_is_used_and_never_exceeded(tmp_path):
 @pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_the_best_model_and_every_finished_trial(tmp_path):
     stage, delays = StageDir(tmp_path), np.random.default_rng(7).uniform(0.0, 0.8, size=4)
-    told = environment(tmp_path, {"trials": 100_000, "rounds": 60})
+    told = environment(tmp_path, {"trials": 100_000, "rounds": 60, "patience": 100_000})
     lines = stage.out / "trials.jsonl"
     before: list[str] = []
     for delay in delays:

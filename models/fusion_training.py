@@ -1,0 +1,224 @@
+"""One fusion model on its way: network, optimiser, where it is, what it knows of itself."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.encoders import Encoders
+from models.fusion import FusionNet, load_network, new_network, save_model
+from models.fusion_designs import Design
+from models.fusion_pools import Pools, pool_ndcg
+from models.losses import margin_loss
+from models.metrics import mean_ndcg
+from models.settings import FusionSettings
+from models.stage_best import best_by_design
+from nightshift.checkpoint import read_state
+from nightshift.instant import boottime_s
+from nightshift.trainer import TrainerRun
+
+SAVE_RESERVE_S = 1.5
+"""Real seconds kept at least for the last evaluation and checkpoint; twice what the latest took, if more."""
+SAY_EVERY_S = 0.5
+KEEP = 2
+OPTIMIZER = "optimizer.safetensors"
+SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
+SEARCH_RATE = 10.0
+"""The layers through which the search acts learn at this multiple of the plan's rate: at the rate itself
+they stay undertrained after 20 epochs of 240 queries."""
+
+
+def parameter_groups(network: FusionNet) -> list[dict[str, object]]:
+    """Return AdamW's groups: the mission's layers, then the search side with its own factor of the rate."""
+    named = list(network.named_parameters())
+    mission = [parameter for name, parameter in named if not name.startswith(SEARCH_SIDE)]
+    search = [parameter for name, parameter in named if name.startswith(SEARCH_SIDE)]
+    return [{"params": mission, "factor": 1.0}, {"params": search, "factor": SEARCH_RATE}]
+
+
+class Training:
+    """A design and a seed, trained from its beginning or from a checkpoint."""
+
+    def __init__(
+        self, run: TrainerRun, settings: FusionSettings, encoders: Encoders, train: Pools, val: Pools,
+        design: Design, seed: int, base: int = 0, samples_before: int = 0, samples_total: int = 0,
+        aloud: bool = True, resume: Path | None = None,
+    ) -> None:  # fmt: skip
+        """`base` and `samples_before` are steps and queries of the trainings before this one.
+
+        Only one training of a night is `aloud`: its loss and validation are the live view's.
+        """
+        self.run, self.settings, self.encoders, self.train, self.val = run, settings, encoders, train, val
+        self.design, self.seed, self.base, self.aloud = design, seed, base, aloud
+        self.samples_before = samples_before
+        self.samples_total = samples_total or self.queries
+        self.step = self.epoch = 0
+        self.began_at = run.share(0, 1)
+        if resume:
+            self.network = load_network(resume)
+        else:
+            self.network = new_network(
+                encoders, seed, width=settings.width, heads=settings.heads, hidden=settings.hidden,
+                attention=design.attention, skip=design.skip, modalities=design.modalities,
+            )  # fmt: skip
+            self.network.see(train.search_BQ.cpu(), {m: rows.cpu() for m, rows in train.items.items()})
+        self.network.to(run.device).train()
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.network), lr=settings.learning_rate, fused=True
+        )
+        if resume:
+            self._restore(resume)
+        self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
+        self.losses: list[float] = []
+        self.said_s = self.ending_s = 0.0
+
+    @property
+    def batches(self) -> int:
+        """Optimiser steps per epoch."""
+        return -(-len(self.train.queries) // self.settings.queries_per_batch)
+
+    @property
+    def queries(self) -> int:
+        """Queries to see in this training, if time allows."""
+        return len(self.train.queries) * self.settings.epochs
+
+    @property
+    def share(self) -> float:
+        """The used share of this training, 0..1: epochs done, or the stage's time since it began."""
+        work = self.step / (self.batches * self.settings.epochs)
+        time_left = max(1e-9, 1 - self.began_at)
+        return min(1.0, max(work, (self.run.share(0, 1) - self.began_at) / time_left))
+
+    def _restore(self, checkpoint: Path) -> None:
+        state = read_state(checkpoint)
+        self.base, self.epoch = int(str(state["base"])), int(str(state["epoch"]))
+        self.step, self.began_at = int(str(state["step"])) - self.base, float(str(state["began_at"]))
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, tensor in load_file(checkpoint / OPTIMIZER).items():
+            number, name = key.split(".")
+            moments.setdefault(int(number), {})[name] = tensor
+        # load_state_dict puts each tensor on the device AdamW wants it on
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+
+    def save(self, score: float) -> None:
+        """Write a checkpoint of exactly these weights and forget old ones."""
+
+        def write(folder: Path) -> None:
+            save_model(folder, self.network, self.encoders)
+            moments = self.optimizer.state_dict()["state"]
+            tensors = {
+                f"{n}.{k}": v.cpu().contiguous() for n, state in moments.items() for k, v in state.items()
+            }
+            save_file(tensors, folder / OPTIMIZER)
+
+        self.run.phase("checkpoint")
+        self.run.save(
+            self.base + self.step, write, kind="fusion", selection_score=score, epoch=self.epoch,
+            seed=self.seed, design=self.design.name, modalities=list(self.design.modalities), base=self.base,
+            began_at=self.began_at, encoders=dict(self.encoders.choice.spoken),
+            parameters=sum(p.numel() for p in self.network.parameters()),
+        )  # fmt: skip
+        forget_old(self.run.folder.checkpoints)
+
+    def order(self) -> np.ndarray:
+        """Return this epoch's order of queries: from (seed, epoch) alone, so that a resumed run repeats it."""
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.train.queries))
+
+    def step_once(self, rows: np.ndarray) -> float:
+        """Return the loss of one optimiser step."""
+        torch.manual_seed(self.seed * 1_000_003 + self.step)  # dropout, the same after a resume
+        for group in self.optimizer.param_groups:
+            rate = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - self.share)
+            group["lr"] = rate * group["factor"]
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = sum(
+            self.backward(rows[i : i + self.forward], rows.size) for i in range(0, rows.size, self.forward)
+        )
+        self.optimizer.step()
+        self.step += 1
+        return loss
+
+    @property
+    def forward(self) -> int:
+        """Queries per forward pass: the batch, at most half of it after an out-of-memory restart."""
+        size = self.settings.queries_per_batch
+        return max(1, min(self.run.microbatch, size // 2)) if self.run.microbatch else size
+
+    def backward(self, rows: np.ndarray, of: int) -> float:
+        """Return these queries' part of the loss of a batch of `of`, its gradient accumulated."""
+        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
+        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
+        part = loss * (len(rows) / of)
+        part.backward()  # type: ignore[no-untyped-call]
+        return float(part.detach())
+
+    def say(self, force: bool = False) -> None:
+        """Tell how far it is, at most twice a second."""
+        now_s = boottime_s()
+        if not force and now_s - self.said_s < SAY_EVERY_S:
+            return
+        self.said_s = now_s
+        seen = min(self.queries, self.step * self.settings.queries_per_batch) + self.samples_before
+        share = self.run.share(seen, self.samples_total)
+        self.run.progress(self.base + self.step, samples=seen, total=self.samples_total, share=share)
+        if self.losses and self.aloud:
+            self.run.metrics(self.base + self.step, loss=float(np.mean(self.losses)), epoch=float(self.epoch))
+        self.losses = []
+
+    def run_epoch(self) -> bool:
+        """Return whether the epoch was completed before the time was over."""
+        order, size = self.order(), self.settings.queries_per_batch
+        for start in range((self.step % self.batches) * size, len(order), size):
+            loss = self.step_once(order[start : start + size])
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"the loss is not finite at step {self.step}")
+            self.losses.append(loss)
+            self.say()
+            if self.run.should_stop(max(SAVE_RESERVE_S, 2 * self.ending_s)):
+                return False
+        self.epoch += 1
+        return True
+
+    def evaluate_and_save(self) -> None:
+        """Score validation, tell it, and save."""
+        began_s = boottime_s()
+        self.run.phase("evaluate")
+        score = float(np.nanmean(pool_ndcg(self.network, self.val)))
+        step, name = self.base + self.step, f"{self.design.name}_{self.seed}"
+        if self.aloud:
+            self.run.metrics(
+                step, val_ndcg_at_10=score, val_ndcg_at_10_v1=self.v1, val_gain=score - self.v1, epoch=self.epoch
+            )  # fmt: skip
+        else:
+            self.run.metrics(step, **{f"{name}_ndcg_at_10": score})
+        self.save(score)
+        self.ending_s = boottime_s() - began_s
+        self.run.phase("train")
+
+    def to_the_end(self) -> bool:
+        """Return whether every epoch was trained; the last weights are saved either way."""
+        if self.step == 0:
+            self.evaluate_and_save()
+        saved = self.step
+        whole = True
+        while whole and self.epoch < self.settings.epochs:
+            whole = self.run_epoch()
+            self.say(force=True)
+            due = self.epoch % self.settings.evaluate_every == 0 or self.epoch == self.settings.epochs
+            if due or not whole:
+                self.evaluate_and_save()
+                saved = self.step
+        if saved != self.step:
+            self.evaluate_and_save()
+        return whole
+
+
+def forget_old(checkpoints: Path) -> None:
+    """Remove checkpoints, except the last two and the best of each design and seed."""
+    paths = sorted(checkpoints.glob("step-*"))
+    best = set(best_by_design(paths).values())
+    for path in paths[:-KEEP]:
+        if path not in best:
+            shutil.rmtree(path)
