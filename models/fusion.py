@@ -26,7 +26,7 @@ from torch.nn import functional
 from models.encoders import MODALITIES, Encoders
 
 TOWER = 64
-DROPOUT = 0.3
+DROPOUT = 0.5
 WEIGHTS, SHAPE = "fusion.safetensors", "fusion.json"
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
-from models.pool import BACKEND, K, PoolIndex, build, grow, latencies_ms, tune
-from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, why_skip
+from models.pool import BACKEND, K, Pool, PoolIndex, build, efforts, least_effort, set_effort
+from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, vectors_fit, why_skip
 from models.settings import PoolSettings, read_settings
 from models.stage_best import best_checkpoint
 from nightshift.checkpoint import write_atomically
@@ -79,61 +79,64 @@ class PoolTest:
         self.run.phase("load")
         if all(self.known(size, name) for name in INDEXES):
             return
-        vectors, jittered = grow(self.real, size, self.run.seed)
+        pool = Pool(self.real, size, self.run.seed)
+        if vectors_fit(size, pool.width):
+            pool = pool.in_memory()
         exact: Ids | None = None
         serving: list[Serving] = []
         for name in INDEXES:
             if self.run.should_stop(RESERVE_S):
                 break
-            if self.known(size, name) and exact is not None:
+            if self.known(size, name) and size > KEEP_AT_MOST:
                 continue
-            needed = predicted_bytes(name, size, vectors.shape[1]), predicted_seconds(name, size, self.rows)
+            needed = predicted_bytes(name, size, pool.width), predicted_seconds(name, size, self.rows)
             skipped = why_skip(*needed, self.run.seconds_left() - RESERVE_S)
             if skipped:
-                self.add(_skipped(size, name, jittered, *needed, skipped))
+                self.add(_skipped(size, name, pool.jittered_share, *needed, skipped))
                 continue
-            row, index, effort, exact = self._measure(name, vectors, jittered, needed, exact)
+            if exact is None:
+                self.run.phase("evaluate")
+                exact = pool.exact(self.queries, min(K, size))
+            row, index, effort = self._measure(name, pool, needed, exact)
             if not self.known(size, name):
                 self.add(row)
-            if row.meets_recall_target:
-                pool = PoolIndex(self.encoder, index, vectors, name)
-                serving.append(Serving(row.p95_ms, row.recall_at_100, pool, effort))
+            if row.meets_recall_target and pool.held is not None:
+                found = PoolIndex(self.encoder, index, pool.held, name)
+                serving.append(Serving(row.p95_ms, row.recall_at_100, found, effort))
         self._save_serving(size, serving)
 
     def _measure(
-        self, name: str, vectors: Floats, jittered: float, needed: tuple[float, float], exact: Ids | None
-    ) -> tuple[PoolRow, faiss.Index, int, Ids]:
-        """Return one point, its index, its effort, and what exact search finds (Flat comes first)."""
+        self, name: str, pool: Pool, needed: tuple[float, float], exact: Ids
+    ) -> tuple[PoolRow, faiss.Index, int]:
+        """Return one point, its index and its effort; the points beside it stand in the row's curve."""
         self.run.phase("train")
-        size = len(vectors)
         begin = boottime_s()
-        index = build(name, vectors)
+        index = build(name, pool)
         build_s = boottime_s() - begin
         self.run.phase("evaluate")
-        if exact is None:
-            exact = np.asarray(index.search(self.queries, min(K, size))[1], dtype=np.int64)
         target = self.settings.recall_target
-        reached, effort, words = tune(name, index, self.queries, exact, target)
-        taken = latencies_ms(lambda query: index.search(query, K), self.queries)
-        p50, p95, p99 = (float(np.percentile(taken, q)) for q in (50, 95, 99))
+        points = efforts(name, index, self.queries, exact, target)
+        chosen = least_effort(points, target)
+        set_effort(name, index, chosen.effort)
         row = PoolRow(
-            size=size,
+            size=pool.size,
             index=name,
-            recall_at_100=reached,
-            p50_ms=p50,
-            p95_ms=p95,
-            p99_ms=p99,
-            bytes_per_vector=needed[0] / size - 4.0 * vectors.shape[1],
+            recall_at_100=chosen.recall_at_100,
+            p50_ms=chosen.p50_ms,
+            p95_ms=chosen.p95_ms,
+            p99_ms=chosen.p99_ms,
+            bytes_per_vector=needed[0] / pool.size,
             build_s=build_s,
-            jittered_share=jittered,
-            parameters=words,
+            jittered_share=pool.jittered_share,
+            parameters=chosen.words,
             backend=BACKEND,
-            meets_recall_target=reached >= target,
+            meets_recall_target=chosen.recall_at_100 >= target,
             queries=len(self.queries),
             predicted_bytes=needed[0],
             predicted_s=needed[1],
+            curve=tuple((p.words, round(p.recall_at_100, 5), round(p.p95_ms, 4)) for p in points),
         )
-        return row, index, effort, exact
+        return row, index, chosen.effort
 
     def _save_serving(self, size: int, serving: list[Serving]) -> None:
         if not serving or size > KEEP_AT_MOST:
@@ -155,7 +158,7 @@ def _skipped(
     size: int, name: str, jittered: float, expected_bytes: float, expected_s: float, why: str
 ) -> PoolRow:
     return PoolRow(
-        size, name, 0, 0, 0, 0, 0, 0, jittered, "", BACKEND, False, 0, expected_bytes, expected_s, why
+        size, name, 0, 0, 0, 0, 0, 0, jittered, "", BACKEND, False, 0, expected_bytes, expected_s, (), why
     )
 
 

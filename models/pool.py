@@ -1,7 +1,8 @@
 """Candidate pools: exact search as truth, IVF with 8-bit vectors and HNSW beside it (FAISS)."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,42 +21,99 @@ JITTER = 0.15
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EF = (100, 128, 192, 256, 384, 512)
 HNSW_LINKS = 32
+MOST_LISTS = 4096
+BEYOND = 2
+"""Points measured beyond the recall target, for the curve."""
+CHUNK = 100_000
 TRAINING_VECTORS = 40
 """Per IVF list; FAISS asks for 39."""
 VECTORS, INDEX, SETTINGS = "vectors.npy", "index.faiss", "pool.json"
 BACKEND = f"faiss-cpu {version('faiss-cpu')}"
 
 
-def grow(real: Floats, size: int, seed: int) -> tuple[Floats, float]:
-    """Return `size` unit vectors, the real ones first, then jittered copies, and the share of copies."""
-    if size <= len(real):
-        return real[:size], 0.0
-    rng = np.random.default_rng([seed, size])
-    pool = np.empty((size, real.shape[1]), dtype=np.float32)
-    pool[: len(real)] = real
-    for start in range(len(real), size, 100_000):
-        end = min(size, start + 100_000)
-        copies = real[rng.integers(len(real), size=end - start)]
-        noise = rng.standard_normal(copies.shape, dtype=np.float32) * (JITTER / np.sqrt(real.shape[1]))
-        copies = copies + noise
-        pool[start:end] = copies / np.maximum(np.linalg.norm(copies, axis=1, keepdims=True), 1e-12)
-    return pool, (size - len(real)) / size
+@dataclass(frozen=True)
+class Pool:
+    """Unit vectors, the real ones first, then jittered copies; in memory, or made anew whenever they are read."""
+
+    real: Floats
+    size: int
+    seed: int
+    held: Floats | None = None
+
+    @property
+    def width(self) -> int:
+        """Columns of a vector."""
+        return int(self.real.shape[1])
+
+    @property
+    def jittered_share(self) -> float:
+        """Share of the pool that are copies with noise added."""
+        return max(0.0, (self.size - len(self.real)) / self.size)
+
+    def chunks(self) -> Iterator[Floats]:
+        """Yield the vectors in order, the same every time."""
+        if self.held is not None:
+            yield self.held
+            return
+        yield self.real[: self.size]
+        rng = np.random.default_rng([self.seed, self.size])
+        for start in range(len(self.real), self.size, CHUNK):
+            shape = min(self.size - start, CHUNK), self.width
+            noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(JITTER / self.width**0.5)
+            copies = self.real[rng.integers(len(self.real), size=len(noise))] + noise
+            yield copies / np.maximum(np.linalg.norm(copies, axis=1, keepdims=True), 1e-12)
+
+    def in_memory(self) -> "Pool":
+        """Return the same pool with its vectors held."""
+        if self.held is not None:
+            return self
+        held = np.empty((self.size, self.width), dtype=np.float32)
+        start = 0
+        for chunk in self.chunks():
+            held[start : start + len(chunk)] = chunk
+            start += len(chunk)
+        return replace(self, held=held)
+
+    def every(self, step: int) -> Floats:
+        """Return every `step`-th vector."""
+        picked, offset = [], 0
+        for chunk in self.chunks():
+            picked.append(chunk[(-offset) % step :: step])
+            offset += len(chunk)
+        return np.ascontiguousarray(np.concatenate(picked))
+
+    def exact(self, queries: Floats, k: int) -> Ids:
+        """Return the positions of the k nearest vectors per query by exact search, shape (queries, k)."""
+        best_scores = np.empty((len(queries), 0), dtype=np.float32)
+        best_ids = np.empty((len(queries), 0), dtype=np.int64)
+        offset = 0
+        for chunk in self.chunks():
+            for start in range(0, len(chunk), CHUNK):
+                part = chunk[start : start + CHUNK]
+                scores, ids = faiss.knn(queries, part, min(k, len(part)), faiss.METRIC_INNER_PRODUCT)
+                best_scores = np.hstack([best_scores, scores])
+                best_ids = np.hstack([best_ids, ids + offset + start])
+                kept = np.argsort(-best_scores, axis=1, kind="stable")[:, :k]
+                best_scores = np.take_along_axis(best_scores, kept, axis=1)
+                best_ids = np.take_along_axis(best_ids, kept, axis=1)
+            offset += len(chunk)
+        return best_ids
 
 
-def build(name: str, vectors: Floats) -> faiss.Index:
-    """Return a new index of this kind over unit vectors, by inner product."""
-    width = vectors.shape[1]
+def build(name: str, pool: Pool) -> faiss.Index:
+    """Return a new index of this kind over a pool, by inner product."""
+    width, size = pool.width, pool.size
     index: faiss.Index
     if name == "Flat":
         index = faiss.IndexFlatIP(width)
     elif name == "HNSW":
         index = faiss.IndexHNSWFlat(width, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
     else:
-        lists = int(np.clip(4 * np.sqrt(len(vectors)), 1, len(vectors) // TRAINING_VECTORS))
+        lists = int(np.clip(4 * np.sqrt(size), 1, min(MOST_LISTS, max(1, size // TRAINING_VECTORS))))
         index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-        step = max(1, len(vectors) // (lists * TRAINING_VECTORS))
-        index.train(np.ascontiguousarray(vectors[::step]))
-    index.add(vectors)
+        index.train(pool.every(max(1, size // (lists * TRAINING_VECTORS))))
+    for chunk in pool.chunks():
+        index.add(chunk)
     return index
 
 
@@ -75,16 +133,35 @@ def recall(found: Ids, exact: Ids) -> float:
     return float(np.mean([len(np.intersect1d(f, e)) / len(e) for f, e in zip(found, exact, strict=True)]))
 
 
-def tune(name: str, index: faiss.Index, queries: Floats, exact: Ids, target: float) -> tuple[float, int, str]:
-    """Return recall, effort and its words at the least effort that reaches the target, else at the most."""
-    ladder = {"IVF,SQ8": PROBES, "HNSW": EF}.get(name, (0,))
-    reached, words, effort = 0.0, "exact", ladder[-1]
-    for step in ladder:
-        words, effort = set_effort(name, index, step), step
+@dataclass(frozen=True)
+class Effort:
+    """One point of an index's trade of recall against latency."""
+
+    effort: int
+    words: str
+    recall_at_100: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+def efforts(name: str, index: faiss.Index, queries: Floats, exact: Ids, target: float) -> list[Effort]:
+    """Return the points of rising effort, until two beyond the first that reaches the recall target."""
+    points: list[Effort] = []
+    for step in {"IVF,SQ8": PROBES, "HNSW": EF}.get(name, (0,)):
+        words = set_effort(name, index, step)
         reached = recall(index.search(queries, exact.shape[1])[1], exact)
-        if reached >= target:
+        taken = latencies_ms(lambda query: index.search(query, K), queries)
+        p50, p95, p99 = (float(np.percentile(taken, q)) for q in (50, 95, 99))
+        points.append(Effort(step, words, reached, p50, p95, p99))
+        if sum(point.recall_at_100 >= target for point in points) > BEYOND:
             break
-    return reached, effort, words
+    return points
+
+
+def least_effort(points: Sequence[Effort], target: float) -> Effort:
+    """Return the first point that reaches the target, else the one of most effort."""
+    return next((point for point in points if point.recall_at_100 >= target), points[-1])
 
 
 def latencies_ms(search: Callable[[Floats], object], queries: Floats) -> Floats:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 MEMORY_SHARE = 0.6
 """Share of the available memory that a step may take."""
+HELD_SHARE = 0.25
+"""Share of it that the vectors may take beside their indexes."""
 BYTES_PER_VECTOR = {"Flat": 4.0, "IVF,SQ8": 1.0, "HNSW": 4.0}
 """Per dimension; HNSW adds its links."""
 HNSW_LINK_BYTES = 2 * 32 * 4 * 1.1
@@ -36,6 +38,8 @@ class PoolRow:
     queries: int
     predicted_bytes: float
     predicted_s: float
+    curve: tuple[tuple[str, float, float], ...] = ()
+    """Effort in words, recall@100, P95 in ms: every point that was measured."""
     skipped: str = ""
     """Why the point was not measured; then every figure is 0."""
 
@@ -44,10 +48,19 @@ class PoolRow:
         return asdict(self)
 
 
+def index_bytes(index: str, width: int) -> float:
+    """Return the memory of an index per vector."""
+    return BYTES_PER_VECTOR[index] * width + (HNSW_LINK_BYTES if index == "HNSW" else 0)
+
+
+def vectors_fit(size: int, width: int) -> bool:
+    """Return whether the vectors themselves may be held beside an index, instead of being made anew."""
+    return 4.0 * width * size < HELD_SHARE * available_bytes()
+
+
 def predicted_bytes(index: str, size: int, width: int) -> float:
-    """Return the memory of an index and of the vectors it is built from."""
-    own = BYTES_PER_VECTOR[index] * width + (HNSW_LINK_BYTES if index == "HNSW" else 0)
-    return size * (own + 4.0 * width)
+    """Return the memory that building an index adds."""
+    return size * index_bytes(index, width)
 
 
 def predicted_seconds(index: str, size: int, rows: Sequence[PoolRow]) -> float:

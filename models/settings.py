@@ -78,9 +78,11 @@ class CandidateSettings(Settings):
     """`models.train_candidates`."""
 
     width: int = 256
-    epochs: int = 4
+    epochs: int = 12
     learning_rate: float = 0.05
     batch: int = 256
+    hard_negatives: bool = True
+    """Whether every pair has a negative from its own pool, besides the other items of the batch."""
 
 
 class PoolSettings(Settings):

@@ -1,8 +1,14 @@
-"""Candidate generator (`python -m models.train_candidates`): pairs of search and relevant item, in-batch negatives."""
+"""Candidate generator (`python -m models.train_candidates`): search, relevant item, hard negative.
+
+Besides the other items of a batch, every pair has a negative of its own: an item that was judged
+irrelevant for this very search and that a text search would rank high. Items that nobody judged are
+never taken: they may be relevant.
+"""
 
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +38,34 @@ DEEP, SHALLOW = 100, 10
 GOOD = 2
 
 
-def training_pairs(queries: Sequence[Query]) -> list[tuple[str, str]]:
-    """Return (search, item text) for every item of relevance 2 and more."""
-    return [
-        (query.text, item_text(item))
-        for query in queries
-        for item in query.candidates
-        if item.relevance >= GOOD
-    ]
+@dataclass(frozen=True)
+class Triple:
+    """One training example, as texts."""
+
+    search: str
+    item: str
+    negative: str
+
+
+def training_triples(queries: Sequence[Query], seed: int) -> list[Triple]:
+    """Return (search, item of relevance 2 and more, hard negative); without one, any other item stands in.
+
+    The hardest negatives of a pool come first, and each of its pairs takes another one.
+    """
+    corpus = corpus_of(queries)
+    plain = BM25([item_text(item) for item in corpus])
+    row_of = {item.id: row for row, item in enumerate(corpus)}
+    rng = np.random.default_rng(seed)
+    triples = []
+    for query in queries:
+        scores = plain.scores([query.text])[0]
+        irrelevant = [item for item in query.candidates if item.relevance == 0]
+        irrelevant.sort(key=lambda item: -scores[row_of[item.id]])
+        relevant = [item for item in query.candidates if item.relevance >= GOOD]
+        for number, item in enumerate(relevant):
+            other = irrelevant[number % len(irrelevant)] if irrelevant else corpus[rng.integers(len(corpus))]
+            triples.append(Triple(query.text, item_text(item), item_text(other)))
+    return triples
 
 
 def text_search_recall(queries: Sequence[Query], k: int) -> float:
@@ -94,7 +120,14 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder,
 
     from models.candidate_callback import NightCallback
 
-    pairs = training_pairs(train)
+    triples = training_triples(train, run.seed)
+    columns = {
+        "anchor": [t.search for t in triples],
+        "positive": [t.item for t in triples],
+        "negative": [t.negative for t in triples],
+    }
+    if not settings.hard_negatives:
+        del columns["negative"]
     module = StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.embedding)
     model = SentenceTransformer(modules=[module], device=run.device)
     arguments = SentenceTransformerTrainingArguments(
@@ -123,9 +156,9 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder,
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_dict({"anchor": [a for a, _ in pairs], "positive": [b for _, b in pairs]}),
+        train_dataset=Dataset.from_dict(columns),
         loss=MultipleNegativesRankingLoss(model),
-        callbacks=[NightCallback(run, save, weights, settings, len(pairs), first_epoch, RESERVE_S)],
+        callbacks=[NightCallback(run, save, weights, settings, len(triples), first_epoch, RESERVE_S)],
     )
     trainer.train()
 

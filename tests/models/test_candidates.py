@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models import pool as pool_module
 from models.bm25 import BM25
 from models.candidates import (
     CandidateEncoder,
@@ -12,7 +13,7 @@ from models.candidates import (
     train_tokenizer,
 )
 from models.dataset import Candidate, Query
-from models.pool import PoolIndex, build, grow, load_pool, recall, set_effort, tune
+from models.pool import Pool, PoolIndex, build, efforts, least_effort, load_pool, recall, set_effort
 from models.pool_plan import PoolRow, predicted_seconds, why_skip
 
 TEXTS = ["red smoky cocktail", "green tea from japan", "smoky beer", "black coffee kenya"] * 3
@@ -69,12 +70,27 @@ def test_relevant_items_and_recall():
 
 def test_a_pool_grows_by_labelled_copies():
     real = np.eye(8, dtype=np.float32)
-    pool, jittered = grow(real, 100, seed=1)
-    assert pool.shape == (100, 8)
-    assert jittered == 0.92
-    assert np.array_equal(pool[:8], real)
-    assert np.linalg.norm(pool, axis=1) == pytest.approx(np.ones(100), abs=1e-5)
-    assert grow(real, 5, seed=1)[1] == 0.0
+    pool = Pool(real, 100, seed=1).in_memory()
+    assert pool.held.shape == (100, 8)
+    assert pool.jittered_share == 0.92
+    assert np.array_equal(pool.held[:8], real)
+    assert np.linalg.norm(pool.held, axis=1) == pytest.approx(np.ones(100), abs=1e-5)
+    small = Pool(real, 5, seed=1)
+    assert (small.jittered_share, small.in_memory().held.shape) == (0.0, (5, 8))
+
+
+def test_a_pool_that_is_made_anew_is_the_pool_in_memory(monkeypatch):
+    monkeypatch.setattr(pool_module, "CHUNK", 37)
+    rng = np.random.default_rng(3)
+    real = rng.normal(size=(20, 8)).astype(np.float32)
+    real /= np.linalg.norm(real, axis=1, keepdims=True)
+    streamed = Pool(real, 200, seed=1)
+    held = streamed.in_memory()
+    assert np.array_equal(np.concatenate(list(streamed.chunks())), held.held)
+    assert np.array_equal(streamed.every(7), held.held[::7])
+    truth = np.argsort(-(real[:3] @ held.held.T), axis=1, kind="stable")[:, :10]
+    for pool in (streamed, held):
+        assert [set(row) for row in pool.exact(real[:3], 10)] == [set(row) for row in truth]
 
 
 @pytest.mark.parametrize("name", ["IVF,SQ8", "HNSW"])
@@ -82,20 +98,23 @@ def test_an_index_is_tuned_to_its_target_against_exact_search(name):
     rng = np.random.default_rng(2)
     real = rng.normal(size=(400, 16)).astype(np.float32)
     real /= np.linalg.norm(real, axis=1, keepdims=True)
-    vectors, _ = grow(real, 4000, seed=1)
+    pool = Pool(real, 4000, seed=1).in_memory()
     queries = real[:50]
-    exact = build("Flat", vectors).search(queries, 100)[1]
-    index = build(name, vectors)
-    reached, effort, words = tune(name, index, queries, exact, 0.9)
-    assert reached >= 0.9
-    assert str(effort) in words
-    set_effort(name, index, effort)
-    assert recall(index.search(queries, 100)[1], exact) == pytest.approx(reached)
+    exact = pool.exact(queries, 100)
+    assert recall(build("Flat", pool).search(queries, 100)[1], exact) > 0.999
+    index = build(name, pool)
+    points = efforts(name, index, queries, exact, 0.9)
+    chosen = least_effort(points, 0.9)
+    assert chosen.recall_at_100 >= 0.9
+    assert all(point.recall_at_100 < 0.9 for point in points[: points.index(chosen)])
+    assert str(chosen.effort) in chosen.words
+    set_effort(name, index, chosen.effort)
+    assert recall(index.search(queries, 100)[1], exact) == pytest.approx(chosen.recall_at_100)
 
 
 def test_a_saved_pool_searches_as_before(encoder, tmp_path):
-    vectors, _ = grow(encoder.encode_texts(TEXTS), 300, seed=1)
-    pool = PoolIndex(encoder, build("HNSW", vectors), vectors, "HNSW")
+    held = Pool(encoder.encode_texts(TEXTS), 300, seed=1).in_memory()
+    pool = PoolIndex(encoder, build("HNSW", held), held.held, "HNSW")
     pool.save(tmp_path, 200)
     loaded = load_pool(tmp_path)
     assert loaded.size == 300
