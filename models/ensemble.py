@@ -1,4 +1,4 @@
-"""Several kinds of ranker as one Scorer: the sum of their scores, each standardised within the pool."""
+"""Several kinds of ranker as one PoolScorer: the sum of their scores, each standardised within the pool."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -35,12 +35,9 @@ class FusionScorer:
         searches = [query for query in queries if isinstance(query, Query)]
         if not searches:
             return []
-        with torch.inference_mode():
-            vectors = torch.from_numpy(self._encoders.texts([query.text for query in searches]))
-            search = self.network.search_side(vectors.to(self.device))
-            packed = torch.cat([search[name] for name in sorted(search)], dim=-1).cpu().numpy()
+        packed = self.search_vectors([query.text for query in searches])
         everyone = [candidate for query in searches for candidate in query.candidates]
-        rows = {m: self._rows(m, everyone) for m in MODALITIES}
+        rows = {m: self.item_rows(m, everyone) for m in MODALITIES}
         ends = np.cumsum([len(query.candidates) for query in searches])
         requests = []
         for number, end in enumerate(ends):
@@ -49,7 +46,15 @@ class FusionScorer:
             requests.append(Request(parts, packed[number]))
         return requests
 
-    def _rows(self, modality: str, items: Sequence[Candidate]) -> list[NDArray[np.float32]]:
+    def search_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return everything that depends on a search alone, shape (texts, width)."""
+        with torch.inference_mode():
+            vectors = torch.from_numpy(self._encoders.texts(texts))
+            search = self.network.search_side(vectors.to(self.device))
+            packed = torch.cat([search[name] for name in sorted(search)], dim=-1)
+            return np.asarray(packed.cpu().numpy())
+
+    def item_rows(self, modality: str, items: Sequence[Candidate]) -> list[NDArray[np.float32]]:
         """Return the item side of one modality per item; equal raw content is computed once."""
         known = self._sides[modality]
         keys = [raw_content(modality, item) for item in items]

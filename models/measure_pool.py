@@ -13,6 +13,7 @@ from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
 from models.pool import BACKEND, K, Pool, PoolIndex, build, efforts, least_effort, set_effort
 from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, vectors_fit, why_skip
+from models.serving_build import save_serving, serving_saved
 from models.settings import PoolSettings, read_settings
 from models.stage_best import best_checkpoint
 from nightshift.checkpoint import write_atomically
@@ -144,7 +145,7 @@ class PoolTest:
         _, reached, pool, effort = min(serving, key=lambda found: found.p95_ms)
         self.run.phase("checkpoint")
         self.run.save(
-            len(self.rows),
+            len(self.rows) + 1,
             lambda folder: pool.save(folder, effort),
             kind="pool",
             selection_score=reached,
@@ -166,7 +167,10 @@ def measure(run: TrainerRun, settings: PoolSettings) -> None:
     """Measure pool after pool until the next one does not fit."""
     run.phase("load")
     encoder = load_candidates(best_checkpoint(run.inputs["stage.candidates"]))
-    train, val = load_split(run.inputs["train"], None), load_split(run.inputs["val"], None)
+    images = run.inputs.get("images")
+    train, val = load_split(run.inputs["train"], images), load_split(run.inputs["val"], images)
+    if not serving_saved(run):
+        save_serving(run, encoder, corpus_of([*train, *val]))
     real = encoder.encode_items(corpus_of([*train, *val]))
     texts = list(dict.fromkeys(query.text for query in [*val, *train]))[: settings.queries]
     test = PoolTest(run, settings, encoder, real, encoder.encode_queries(texts))

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FEWEST_TOGETHER, BLOCK = 4, 2_000_000
+"""Queries of one length that are worth stacking, and scores that are stacked at once."""
 
 
 def has_ranking(relevance: Sequence[int] | NDArray[np.int64]) -> bool:
@@ -61,8 +63,44 @@ def random_ndcg_at_k(relevance: Sequence[int] | NDArray[np.int64], k: int = 10) 
 
 
 def ndcg_per_query(scores: Sequence[Floats], relevance: Sequence[NDArray[np.int64]], k: int = 10) -> Floats:
-    """Return nDCG@k per query, shape (queries,), NaN where a query admits none."""
-    return np.array([ndcg_at_k(s, r, k) for s, r in zip(scores, relevance, strict=True)])
+    """Return nDCG@k per query, shape (queries,), NaN where a query admits none.
+
+    Queries of equal length are computed together. Raises ValueError as `ndcg_at_k`.
+    """
+    values = np.empty(len(scores))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, (s, r) in enumerate(zip(scores, relevance, strict=True)):
+        groups.setdefault((len(s), len(r)), []).append(row)
+    for (length, labels), rows in groups.items():
+        together = length == labels and length > k + 1 and len(rows) >= FEWEST_TOGETHER
+        at_once = max(1, BLOCK // max(1, length)) if together else 1
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
+            if not together:
+                values[some[0]] = ndcg_at_k(scores[some[0]], relevance[some[0]], k)
+                continue
+            stacked = np.array([scores[i] for i in some], dtype=np.float64)
+            values[some] = _ndcg_block(stacked, np.array([relevance[i] for i in some]), k)
+    return values
+
+
+def _ndcg_block(scores_BN: Floats, labels_BN: NDArray[np.int64], k: int) -> Floats:
+    """Return nDCG@k of B queries of N > k + 1 documents each; rows tied at the top are computed one by one."""
+    if not np.isfinite(scores_BN).all():
+        raise ValueError("a score is not finite")
+    top = np.argpartition(scores_BN, -(k + 1), axis=1)[:, -(k + 1) :]
+    values = np.take_along_axis(scores_BN, top, axis=1)
+    order = np.argsort(-values, axis=1)
+    values = np.take_along_axis(values, order, axis=1)
+    found = np.take_along_axis(labels_BN, np.take_along_axis(top, order[:, :k], axis=1), axis=1)
+    ideal = -np.sort(-np.partition(labels_BN, -k, axis=1)[:, -k:], axis=1)
+    discounts = _discounts(k, k)
+    usable = (ideal[:, 0] > 0) & (labels_BN.min(axis=1) != ideal[:, 0])
+    best = (np.exp2(ideal) - 1.0) @ discounts
+    result = np.where(usable, ((np.exp2(found) - 1.0) @ discounts) / np.where(usable, best, 1.0), np.nan)
+    for row in np.flatnonzero(usable & (values[:, 1:] == values[:, :-1]).any(axis=1)):
+        result[row] = ndcg_at_k(scores_BN[row], labels_BN[row], k)
+    return result
 
 
 def mean_ndcg(scores: Sequence[Floats], relevance: Sequence[NDArray[np.int64]], k: int = 10) -> float:

@@ -1,4 +1,4 @@
-"""A bag of LambdaMART models as a Scorer: LightGBM's text files and JSON, never pickle."""
+"""A bag of LambdaMART models as a PoolScorer: LightGBM's text files and JSON, never pickle."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dataset import Query
-from models.scorers import Scorer, load_scorer
+from models.scorers import PoolScorer, load_scorer
 
 FUSION_FOLDER = "fusion"
 HANDOFF = "handoff.fusion"
@@ -32,7 +32,7 @@ class FusionScores:
         self.device = device
 
     @cached_property
-    def scorer(self) -> Scorer:
+    def scorer(self) -> PoolScorer:
         """Return the loaded model."""
         return load_scorer(self.checkpoint, self.device)
 

@@ -26,7 +26,7 @@ class Request:
     """Shape (width,), or None where the features already contain the query."""
 
 
-class Scorer(Protocol):
+class PoolScorer(Protocol):
     """A loaded model that ranks one query's pool."""
 
     encoders: Mapping[str, str]
@@ -57,7 +57,7 @@ LOADERS = {
 """`kind` in a checkpoint's state.json -> the module whose `load_scorer(checkpoint, device)` loads it."""
 
 
-def load_scorer(checkpoint: Path, device: str = "cpu") -> Scorer:
+def load_scorer(checkpoint: Path, device: str = "cpu") -> PoolScorer:
     """Return the model in this checkpoint, ready to score.
 
     Raises NightError where the checkpoint is of a kind that cannot rank a pool.
@@ -65,5 +65,5 @@ def load_scorer(checkpoint: Path, device: str = "cpu") -> Scorer:
     kind = str(read_state(checkpoint).get("kind", ""))
     if kind not in LOADERS:
         raise NightError(f"{checkpoint}: kind {kind!r} cannot be scored; known: {', '.join(LOADERS)}")
-    scorer: Scorer = import_module(LOADERS[kind]).load_scorer(checkpoint, device)
+    scorer: PoolScorer = import_module(LOADERS[kind]).load_scorer(checkpoint, device)
     return scorer

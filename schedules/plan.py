@@ -47,6 +47,9 @@ class Criterion(_Frozen):
     """Non-inferiority: may lose at most this much against V1.0."""
     target: float | None = None
     """What the person hopes for; printed, and the head-room must allow it."""
+    path: Literal["vectors", "text"] = "vectors"
+    """What a timed request covers (inference_ms): from the search's vectors and stored item features, or from
+    its bare text, with whatever text encoder runs. The other figure is printed beside it."""
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:

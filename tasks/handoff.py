@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from nightshift.checkpoint import damage, sha256_of, write_atomically
+from nightshift.checkpoint import damage, read_state, sha256_of, whole_checkpoints, write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import Word
 from verdict.finding import Verdict, read_verdict
 from verdict.seal import Seal
 
-CHECKPOINT_FOLDER = "checkpoint"
+CHECKPOINT_FOLDER, SERVING_FOLDER = "checkpoint", "serving"
 USABLE_WORDS = (Word.GO, Word.NO_GAIN)
 
 
@@ -55,6 +55,7 @@ def hand_over(
     """Return the hand-off, now on disk together with its files."""
     verdict = read_verdict(run)
     checkpoint = _copy_checkpoint(run, verdict)
+    _copy_serving(run, seal)
     for stage in seal.night.stages:
         for table in sorted(run.stage(stage.name).out.glob("*.json")):
             target = run.handover / stage.name / table.name
@@ -94,6 +95,15 @@ def _copy_checkpoint(run: RunDir, verdict: Verdict) -> str | None:
         return None
     shutil.copytree(source, run.handover / CHECKPOINT_FOLDER, dirs_exist_ok=True)
     return verdict.checkpoint
+
+
+def _copy_serving(run: RunDir, seal: Seal) -> None:
+    """Copy the serving bundle, where a stage has built one, so that it can be taken away as it is."""
+    for stage in seal.night.stages:
+        for path in whole_checkpoints(run.stage(stage.name).checkpoints):
+            state = read_state(path)
+            if state.get("kind") == SERVING_FOLDER and state.get("nonce") == seal.nonce:
+                shutil.copytree(path, run.handover / SERVING_FOLDER, dirs_exist_ok=True)
 
 
 def read_handoff(run: RunDir) -> Handoff | None:

@@ -8,6 +8,8 @@ from markupsafe import Markup
 from tasks.report_model import Facts, NightReport
 from tasks.report_plots import GainShares, curve, gains_waterfall
 from tasks.report_pools import LATENCIES, RECALLS, pool_plot, pool_points
+from tasks.report_svg import compact
+from tasks.report_tradeoff import tradeoff_plot, tradeoffs
 from tasks.report_words import clock_time, label
 
 LOSS = "loss"
@@ -70,14 +72,19 @@ def gains_figure(gains: Sequence[float]) -> Figure | None:
 
 
 def pool_figures(pools: Sequence[Facts]) -> tuple[Figure, ...]:
-    """Return recall and latency over pool size, as far as they were measured."""
+    """Return recall and latency over pool size, and one against the other, as far as they were measured."""
     asked = (
         ("pool-recall", "Recall@100 by pool size", "", RECALLS),
         ("pool-p95", "P95 latency in ms, by pool size", " ms", LATENCIES),
     )
     found = ((name, title, unit, pool_points(pools, keys)) for name, title, unit, keys in asked)
-    return tuple(
+    sizes = tuple(
         Figure(title, "", pool_plot(name, title, points, unit))
         for name, title, unit, points in found
         if points
+    )
+    return sizes + tuple(
+        Figure(title, "line: 2 ms", tradeoff_plot(f"trade-{size}", title, points, copies))
+        for size, (points, copies) in sorted(tradeoffs(pools).items())
+        if (title := f"Recall@100 by P95 latency, {compact(size)} items")
     )

@@ -93,6 +93,10 @@ class NightReport(_Frozen):
     anchored: bool = False
     """Whether the head of the ledger left the machine while the night ran."""
     window_start: datetime | None = None
+    ablation: tuple[Facts, ...] = ()
+    """What the trainer tried, with its validation score: the trainer's own, for the eye."""
+    chosen: str = ""
+    """What it chose of these and why, in words."""
 
     @property
     def rehearsed(self) -> bool:

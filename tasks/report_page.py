@@ -15,6 +15,7 @@ from tasks.report_figures import Figure, curve_figures, gains_figure, pool_figur
 from tasks.report_model import Facts, NightReport
 from tasks.report_pools import copies_note, pool_table
 from tasks.report_timeline import timeline
+from tasks.report_tradeoff import leaves_note
 from tasks.report_words import (
     CriterionLine,
     capital,
@@ -68,7 +69,7 @@ class Page:
             gains=gains_figure(report.per_query_gains),
             pools=pool_figures(report.pools),
             pool_rows=pool_table(report.pools),
-            pool_note=copies_note(report.pools),
+            pool_note=" ".join(filter(None, (leaves_note(report.pools), copies_note(report.pools)))),
             missing=tuple(_missing(report)),
         )
 
@@ -103,9 +104,23 @@ def score_rows(scores: dict[str, Facts]) -> list[tuple[str, list[str]]]:
 def score_notes(scores: dict[str, Facts]) -> list[str]:
     """Return what the splits say in words, a sentence each: where V1.0 comes from."""
     said = ((split, key, value) for split, facts in scores.items() for key, value in facts.items())
-    return [
+    notes = [
         f"{capital(label(key))} on {split}: {value}" for split, key, value in said if isinstance(value, str)
     ]
+    return notes + [note for split, facts in scores.items() if (note := _over_reference(split, facts))]
+
+
+def _over_reference(split: str, facts: Facts) -> str:
+    """Return the paired difference to what a user would pick instead, or an empty text."""
+    other = facts.get("over_reference")
+    if not isinstance(other, dict):
+        return ""
+    seeds = other.get("seeds")
+    return (
+        f"Against {other.get('reference')} on {split} ({seeds} seed{'' if seeds == 1 else 's'}, "
+        f"nDCG@10 {score(other.get('ndcg_at_10'))}): paired difference {score(other.get('difference'))} "
+        f"[{score(other.get('low'))}, {score(other.get('high'))}]"
+    )
 
 
 def columns(rows: Sequence[Facts]) -> list[str]:

@@ -1,14 +1,16 @@
 """One run directory in, one report out; a missing or broken file is said, and never stops it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from models.stage_best import CHOICE
 from nightshift.rundir import RunDir
 from tasks.report_chain import Chain, check_chain
 from tasks.report_curves import read_curves
 from tasks.report_gpu import gpu_facts
 from tasks.report_model import DataReport, NightEvent, NightReport
-from tasks.report_records import HandoffRecord, RunFiles, SealRecord, StatusRecord
+from tasks.report_records import ChoiceRecord, HandoffRecord, RunFiles, SealRecord, StatusRecord
 from tasks.report_stages import read_stages
 from tasks.report_word import answer_of
 from verdict.criteria import not_measured
@@ -52,6 +54,7 @@ def read_report(run: RunDir) -> NightReport:
             "gpu_use": gpu_facts(run, stages, told, seal),
             "anchored": chain.anchored,
         }
+        | _choice(run, files, [stage.name for stage in stages])
     )
 
 
@@ -68,6 +71,19 @@ def _sealed(run: RunDir, seal: SealRecord | None) -> Fields:
         "window_start": seal.window.start,
         "data": DataReport(name=seal.data.name, kind=seal.data.kind, facts=seal.data.facts),
     }
+
+
+def _choice(run: RunDir, files: RunFiles, stages: Sequence[str]) -> Fields:
+    """Return what the latest stage that had a choice has tried, and what it chose."""
+    for name in reversed(stages):
+        choice = files.read(run.stage(name).out / CHOICE, ChoiceRecord, needed=False)
+        if choice is not None:
+            rows = [
+                {"design": row.words, "validation_ndcg_at_10": row.ndcg_at_10, "seeds": len(row.seeds) or 1}
+                for row in choice.ablation
+            ]
+            return {"ablation": rows, "chosen": f"{choice.words}: {choice.why}"}
+    return {}
 
 
 def _judged(verdict: Verdict) -> Fields:

@@ -120,6 +120,22 @@ class ExitRecord(_Lenient):
     notes: tuple[str, ...] = ()
 
 
+class AblationRecord(_Lenient):
+    """One design that a trainer tried."""
+
+    words: str
+    ndcg_at_10: float
+    seeds: dict[str, float] = {}
+
+
+class ChoiceRecord(_Lenient):
+    """`choice.json` of a stage."""
+
+    words: str = ""
+    why: str = ""
+    ablation: tuple[AblationRecord, ...] = ()
+
+
 class HandoffRecord(_Lenient):
     """What the report shows of `handoff.json`."""
 

@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import JsonValue
 
 from models.bm25 import BM25
-from models.candidates import corpus_of, load_candidates, recall_at_k, relevant_of
+from models.candidates import CandidateEncoder, corpus_of, load_candidates, recall_at_k, relevant_of
 from models.dataset import Query
 from models.pool import PoolIndex, load_pool
+from models.serving import Scorer
 from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.rundir import RunDir
 from nightshift.states import Metric
@@ -21,9 +22,9 @@ from verdict.judgement import Judgement
 from verdict.scored import load_queries
 from verdict.seal import Seal
 from verdict.statistics import t_interval
-from verdict.timing import CALLS, Latency, time_calls
+from verdict.timing import CALLS, TEXT_CALLS, Latency, distinct_texts, latency_facts, time_calls
 
-K = 100
+K, SHALLOW = 100, 10
 PROBES = 200
 """Queries with which the index is compared with exact search."""
 
@@ -42,12 +43,10 @@ def judge_candidates(run: RunDir, seal: Seal, evidence: Evidence) -> Judgement:
     }
     gains = _recall(result, evidence.checkpoint, queries)
     pool = _newest_pool(run, seal)
-    latency = _time_pool(pool, [q.text for split in queries.values() for q in split]) if pool else None
+    texts = [q.text for split in queries.values() for q in split]
+    latency = _latency(result, run, seal, pool, texts)
     recall = _pool_recall(pool, [q.text for q in queries["test"]]) if pool else None
     result.pools = _pool_rows(run, seal)
-    if latency:
-        result.latency = {"p50_ms": latency.p50_ms, "p95_ms": latency.p95_ms, "p99_ms": latency.p99_ms}
-        result.latency |= {"p95_upper_ms": latency.p95_upper_ms, "calls": latency.calls, "path": latency.path}
     for criterion in seal.night.criteria:
         answer = _answer(criterion, seal, gains, latency, recall)
         if answer is not None:
@@ -85,8 +84,8 @@ def _recall(result: Judgement, checkpoint: Path, queries: dict[str, list[Query]]
         vectors = encoder.encode_items(corpus)
         ours = encoder.encode_queries([query.text for query in asked]) @ vectors.T
         plain = BM25([item.text for item in corpus]).scores([query.text for query in asked])
-        new = _recalls(ours, ids, asked)
-        old = _recalls(np.asarray(plain), ids, asked)
+        new, old = (_recalls(scores, ids, asked, K) for scores in (ours, np.asarray(plain)))
+        shallow = [_recalls(scores, ids, asked, SHALLOW) for scores in (ours, np.asarray(plain))]
         gains = new - old
         interval = t_interval(gains)
         result.scores[name] = {
@@ -94,6 +93,9 @@ def _recall(result: Judgement, checkpoint: Path, queries: dict[str, list[Query]]
             "corpus": len(ids),
             "recall_at_100": float(new.mean()),
             "recall_at_100_text_search": float(old.mean()),
+            "recall_at_10": float(shallow[0].mean()),
+            "recall_at_10_text_search": float(shallow[1].mean()),
+            **_inside_pools(encoder, asked),
             "gain": interval.mean,
             "gain_low": interval.low,
             "gain_high": interval.high,
@@ -103,20 +105,58 @@ def _recall(result: Judgement, checkpoint: Path, queries: dict[str, list[Query]]
     return gains
 
 
-def _recalls(scores: np.ndarray, ids: list[str], queries: list[Query]) -> np.ndarray:
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+def _recalls(scores: np.ndarray, ids: list[str], queries: list[Query], k: int) -> np.ndarray:
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.array(
-        [recall_at_k([ids[i] for i in row], relevant_of(q), K) for row, q in zip(order, queries, strict=True)]
+        [recall_at_k([ids[i] for i in row], relevant_of(q), k) for row, q in zip(order, queries, strict=True)]
     )
 
 
-def _newest_pool(run: RunDir, seal: Seal) -> PoolIndex | None:
+def _inside_pools(encoder: CandidateEncoder, queries: list[Query]) -> dict[str, JsonValue]:
+    """Return recall@10 within the judged pools, the only place where V1.0 has scores."""
+    ours: list[float] = []
+    v1: list[float] = []
+    for query in queries:
+        ids, relevant = [item.id for item in query.candidates], relevant_of(query)
+        scores = encoder.encode_items(query.candidates) @ encoder.encode_queries([query.text])[0]
+        for values, into in ((scores, ours), (query.scores_v1(), v1)):
+            order = np.argsort(-values, kind="stable")[:SHALLOW]
+            into.append(recall_at_k([ids[i] for i in order], relevant, SHALLOW))
+    return {"pool_recall_at_10": float(np.mean(ours)), "pool_recall_at_10_v1": float(np.mean(v1))}
+
+
+def _newest(run: RunDir, seal: Seal, kind: str) -> Path | None:
     for stage in reversed(seal.night.stages):
         for path in reversed(whole_checkpoints(run.stage(stage.name).checkpoints)):
             state = read_state(path)
-            if state.get("kind") == "pool" and state.get("nonce") == seal.nonce:
-                return load_pool(path)
+            if state.get("kind") == kind and state.get("nonce") == seal.nonce:
+                return path
     return None
+
+
+def _newest_pool(run: RunDir, seal: Seal) -> PoolIndex | None:
+    path = _newest(run, seal, "pool")
+    return load_pool(path) if path else None
+
+
+def _latency(
+    result: Judgement, run: RunDir, seal: Seal, pool: PoolIndex | None, texts: list[str]
+) -> Latency | None:
+    """Return the latency of the serving bundle, or of the index alone where there is no bundle."""
+    path = _newest(run, seal, "serving")
+    if path is None:
+        latency = _time_pool(pool, texts) if pool else None
+        result.latency = latency_facts(latency) if latency else {}
+        return latency
+    scorer = Scorer.load(path)
+    distinct = distinct_texts(texts, len(texts) + CALLS)
+    encoded = [scorer.encode(text) for text in distinct[:CALLS]]
+    vectors = time_calls([lambda e=one: scorer.search_encoded(e) for one in encoded], scorer.timed_path)  # type: ignore[misc]
+    asked = next((c.path for c in seal.night.criteria if c.metric is Metric.INFERENCE_MS), "vectors")
+    fresh = distinct[-(CALLS if asked == "text" else TEXT_CALLS) :]
+    text = time_calls([lambda t=one: scorer.search(t) for one in fresh], scorer.text_path)  # type: ignore[misc]
+    result.latency = latency_facts(text) if asked == "text" else latency_facts(vectors, text)
+    return text if asked == "text" else vectors
 
 
 def _pool_recall(pool: PoolIndex, texts: list[str]) -> np.ndarray:
@@ -127,15 +167,7 @@ def _pool_recall(pool: PoolIndex, texts: list[str]) -> np.ndarray:
 
 def _time_pool(pool: PoolIndex, texts: list[str]) -> Latency:
     """Return the latency of 1,000 distinct searches: query texts, then pairs of them."""
-    distinct = list(dict.fromkeys(texts))
-    pairs = (
-        f"{a} {b}"
-        for step in range(1, len(distinct))
-        for a, b in zip(distinct, distinct[step:], strict=False)
-    )
-    while len(distinct) < CALLS:
-        distinct.append(next(pairs))
-    calls = [lambda t=text: pool.search([t], K) for text in distinct[:CALLS]]
+    calls = [lambda t=text: pool.search([t], K) for text in distinct_texts(texts, CALLS)]
     return time_calls(calls, f"{pool.timed_path}, {pool.size:,} items")  # type: ignore[arg-type]
 
 

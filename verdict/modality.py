@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.dataset import Query
 from models.metrics import ndcg_per_query
-from models.scorers import Scorer
+from models.scorers import PoolScorer
 from nightshift.instant import boottime_s
 from verdict.finding import ModalityFinding
 from verdict.scored import ScoredSplit, permuted
@@ -23,7 +23,7 @@ QUERIES = 150
 
 
 def judge_modality(
-    scorer: Scorer, split: ScoredSplit, modality: str, seed: int, within_s: float = float("inf")
+    scorer: PoolScorer, split: ScoredSplit, modality: str, seed: int, within_s: float = float("inf")
 ) -> ModalityFinding:
     """Return USED, NOT USED or NOT SHOWN for one modality, from raw inputs permuted across queries.
 

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from models.dataset import Query
 from models.losses import pair_statistics
-from models.scorers import Scorer, load_scorer
+from models.scorers import PoolScorer, load_scorer
 from nightshift.instant import boottime_s
 from nightshift.states import Metric
 from schedules.plan import Criterion
@@ -29,7 +29,7 @@ from verdict.scored import ScoredSplit, baseline, score_split
 from verdict.seal import Seal
 from verdict.seeds import SeedScores, judge_seeds
 from verdict.statistics import t_interval
-from verdict.timing import Latency, time_scorer
+from verdict.timing import CALLS, TEXT_CALLS, Latency, latency_facts, time_scorer, time_texts
 
 Floats = NDArray[np.float64]
 MODALITIES = ("image", "text", "attributes")
@@ -58,8 +58,7 @@ def judge_ranking(seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
     _controls(result, seal, splits)
     seeds = judge_seeds(seal, evidence, "test", test, took_s, until_s - SEEDS_LEAVE_S)
     _scores(result, seal, evidence, splits, seeds)
-    latency = time_scorer(scorer, test.requests, seal.seed)
-    result.latency = _latency_facts(latency)
+    latency = _latency(result, seal, scorer, test)
     for criterion in seal.night.criteria:
         answer = _answer(criterion, seal, splits, latency, seeds.mean, result)
         if answer is not None:
@@ -165,6 +164,9 @@ def _scores(
     test["v1"] = baseline(seal, held_out.queries)[1]
     test |= seeds.facts(v1)
     validation["selection_score"] = evidence.selection_score
+    if isinstance(validation.get("ndcg_at_10"), float) and held_out.usable:
+        chosen = float(held_out.ndcg(held_out.new).mean())
+        validation["selection_optimism"] = float(val.ndcg(val.new).mean()) - chosen
     result.gains = [round(float(gain), 6) for gain in gains]
     _seed_warnings(result, seeds)
     judged = validation.get("ndcg_at_10")
@@ -184,18 +186,21 @@ def _seed_warnings(result: Judgement, seeds: SeedScores) -> None:
         )
 
 
-def _latency_facts(latency: Latency) -> dict[str, JsonValue]:
-    return {
-        "p50_ms": latency.p50_ms,
-        "p95_ms": latency.p95_ms,
-        "p95_upper_ms": latency.p95_upper_ms,
-        "p99_ms": latency.p99_ms,
-        "calls": latency.calls,
-        "path": latency.path,
-    }
+def _latency(result: Judgement, seal: Seal, scorer: PoolScorer, test: ScoredSplit) -> Latency:
+    """Return the latency of the path that the plan names; the other one is printed beside it."""
+    searches = [query for query in test.queries if isinstance(query, Query)]
+    asked = next((c.path for c in seal.night.criteria if c.metric is Metric.INFERENCE_MS), "vectors")
+    if asked == "text" and searches:
+        latency = time_texts(scorer, searches, CALLS)
+        result.latency = latency_facts(latency)
+        return latency
+    latency = time_scorer(scorer, test.requests, seal.seed)
+    text = time_texts(scorer, searches, TEXT_CALLS) if searches else None
+    result.latency = latency_facts(latency, text)
+    return latency
 
 
-def _modalities(result: Judgement, seal: Seal, scorer: Scorer, test: ScoredSplit, until_s: float) -> None:
+def _modalities(result: Judgement, seal: Seal, scorer: PoolScorer, test: ScoredSplit, until_s: float) -> None:
     for number, modality in enumerate(MODALITIES):
         left_s = (until_s - boottime_s()) / (len(MODALITIES) - number)
         if modality not in scorer.modalities:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.data import letor_v1, load_letor, load_split
 from models.dataset import Candidate, FeatureQuery, Query
 from models.metrics import has_ranking, ndcg_per_query
-from models.scorers import Request, Scorer
+from models.scorers import PoolScorer, Request
 from verdict.seal import Seal
 
 Floats = NDArray[np.float64]
@@ -73,7 +73,7 @@ def labels_of(queries: Sequence[Query] | Sequence[FeatureQuery]) -> list[NDArray
     return [q.relevance() if isinstance(q, Query) else q.relevance for q in queries]
 
 
-def score_split(seal: Seal, scorer: Scorer, split: str) -> ScoredSplit:
+def score_split(seal: Seal, scorer: PoolScorer, split: str) -> ScoredSplit:
     """Return one split, scored by the model and by V1.0 on the same pools."""
     queries = load_queries(seal, split)
     requests = scorer.encode(queries)

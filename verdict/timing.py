@@ -1,15 +1,22 @@
 """Latency by the judge's own clock: distinct requests, one at a time, each call synchronised."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+from pydantic import JsonValue
 
-from models.scorers import Request, Scorer
+from models.dataset import Query
+from models.scorers import PoolScorer, Request
 from nightshift.instant import boottime_s
 from verdict.statistics import percentile_upper_bound
 
 CALLS = 1000
+TEXT_CALLS = 100
+"""From the bare text, where that is not what the plan asks about: printed, never judged."""
 WARM_UP = 50
 POOL = 30
 
@@ -40,20 +47,75 @@ def mixed_requests(requests: Sequence[Request], count: int, seed: int) -> Iterat
         yield Request(parts, first.query)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch and FAISS, where they are loaded, compute on one core inside."""
+    torch, faiss = sys.modules.get("torch"), sys.modules.get("faiss")
+    before = torch.get_num_threads() if torch else 0, faiss.omp_get_max_threads() if faiss else 0
+    if torch:
+        torch.set_num_threads(1)
+    if faiss:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before[0])
+        if faiss:
+            faiss.omp_set_num_threads(before[1])
+
+
 def time_calls(calls: Sequence[Callable[[], object]], path: str) -> Latency:
-    """Return the latency of these calls, the first few repeated unmeasured as a warm-up."""
-    for call in calls[:WARM_UP]:
-        call()
+    """Return the latency of these calls on one core, the first few repeated unmeasured as a warm-up."""
     taken_ms = np.empty(len(calls))
-    for number, call in enumerate(calls):
-        begin = boottime_s()
-        call()
-        taken_ms[number] = (boottime_s() - begin) * 1000
+    with one_thread():
+        for call in calls[:WARM_UP]:
+            call()
+        for number, call in enumerate(calls):
+            begin = boottime_s()
+            call()
+            taken_ms[number] = (boottime_s() - begin) * 1000
     p50, p95, p99 = (float(np.percentile(taken_ms, q)) for q in (50, 95, 99))
     return Latency(p50, p95, percentile_upper_bound(taken_ms, 0.95), p99, len(calls), path)
 
 
-def time_scorer(scorer: Scorer, requests: Sequence[Request], seed: int) -> Latency:
+def time_scorer(scorer: PoolScorer, requests: Sequence[Request], seed: int) -> Latency:
     """Return the latency of ranking 30 candidates, over 1,000 distinct (query, pool) requests."""
     pool = list(mixed_requests(requests, CALLS, seed))
     return time_calls([lambda r=request: scorer.score(r) for request in pool], scorer.timed_path)  # type: ignore[misc]
+
+
+def distinct_texts(texts: Sequence[str], count: int) -> list[str]:
+    """Return so many different search texts: the given ones, then pairs of them."""
+    distinct = list(dict.fromkeys(texts))
+    pairs = (
+        f"{a} {b}"
+        for step in range(1, len(distinct))
+        for a, b in zip(distinct, distinct[step:], strict=False)
+    )
+    return [*distinct, *islice(pairs, max(0, count - len(distinct)))][:count]
+
+
+def time_texts(scorer: PoolScorer, queries: Sequence[Query], calls: int) -> Latency:
+    """Return the latency from the bare text, encoder included: no text was encoded before."""
+    texts = distinct_texts([query.text for query in queries], len(queries) + calls)[len(queries) :]
+    asked = [
+        Query("", text, queries[number % len(queries)].candidates[:POOL]) for number, text in enumerate(texts)
+    ]
+    path = f"bare text given: {scorer.encoders.get('text', 'text features')}, then as above"
+    return time_calls([lambda q=query: scorer.score(scorer.encode([q])[0]) for query in asked], path)  # type: ignore[misc]
+
+
+def latency_facts(latency: Latency, text: Latency | None = None) -> dict[str, JsonValue]:
+    """Return what is printed of a latency, and of the one from the bare text beside it."""
+    facts: dict[str, JsonValue] = {
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "p95_upper_ms": latency.p95_upper_ms,
+        "p99_ms": latency.p99_ms,
+        "calls": latency.calls,
+        "path": latency.path,
+    }
+    if text:
+        facts |= {"text_p50_ms": text.p50_ms, "text_p95_ms": text.p95_ms, "text_path": text.path}
+    return facts

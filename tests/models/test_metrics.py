@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics import mean_ndcg, ndcg_at_k, random_ndcg_at_k
+from models.metrics import mean_ndcg, ndcg_at_k, ndcg_per_query, random_ndcg_at_k
 
 labels = st.lists(st.integers(0, 4), min_size=2, max_size=12).filter(lambda x: max(x) > 0 and len(set(x)) > 1)
 
@@ -51,3 +51,21 @@ def test_a_query_without_anything_to_rank_is_left_out():
 def test_a_score_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="finite"):
         ndcg_at_k([float("nan"), 1], [1, 0])
+
+
+@given(st.integers(0, 10_000), st.integers(2, 40), st.booleans())
+def test_queries_computed_together_have_the_value_each_has_alone(seed, documents, coarse):
+    rng = np.random.default_rng(seed)
+    scores = [rng.normal(size=documents) for _ in range(12)]
+    scores = [np.round(s) if coarse or i % 3 == 0 else s for i, s in enumerate(scores)]
+    labels = [rng.integers(0, 5, documents) for _ in range(12)]
+    labels[0], labels[1] = np.zeros(documents, int), np.full(documents, 2)
+    alone = [ndcg_at_k(s, r) for s, r in zip(scores, labels, strict=True)]
+    assert ndcg_per_query(scores, labels) == pytest.approx(alone, abs=1e-12, nan_ok=True)
+
+
+def test_one_score_that_is_not_finite_is_refused_among_many():
+    scores = [np.arange(20.0) for _ in range(8)]
+    scores[5][3] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        ndcg_per_query(scores, [np.arange(20) % 3] * 8)
