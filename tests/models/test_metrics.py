@@ -69,3 +69,20 @@ def test_one_score_that_is_not_finite_is_refused_among_many():
     scores[5][3] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         ndcg_per_query(scores, [np.arange(20) % 3] * 8)
+
+
+@pytest.mark.parametrize("grades", [5, 40])
+@pytest.mark.parametrize("queries", [6, 600])
+def test_a_whole_table_scores_as_its_queries_one_by_one(grades: int, queries: int):
+    rng = np.random.default_rng(queries + grades)
+    relevance = rng.integers(0, grades, (queries, 1000))
+    relevance[0] = 2
+    scores = np.round(rng.normal(size=(queries, 1000)), 2)
+    scores[1] = rng.permutation(1000)
+    together = ndcg_per_query(scores, relevance)
+    alone = [ndcg_at_k(s, r) for s, r in zip(scores, relevance, strict=True)]
+    np.testing.assert_allclose(together, alone, atol=1e-12)
+    assert np.isnan(together[0])
+    scores[3, 5] = -np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        ndcg_per_query(scores, relevance)
