@@ -72,6 +72,15 @@ class FusionNet(nn.Module):
         self.register_buffer("search_seen", torch.ones(shape.query))
         for m, columns in shape.inputs().items():
             self.register_buffer(f"seen_{m}", torch.ones(columns))
+        self.register_load_state_dict_post_hook(lambda network, _keys: network._number_columns())  # type: ignore[no-untyped-call]
+        self._number_columns()
+
+    def _number_columns(self) -> None:
+        """Number the seen columns: what was never seen costs no arithmetic."""
+        for m in self.shape.modalities:
+            self.register_buffer(
+                f"columns_{m}", self.get_buffer(f"seen_{m}").nonzero()[:, 0], persistent=False
+            )
 
     def _add_attention(self, shape: FusionShape) -> None:
         width = shape.width
@@ -94,6 +103,7 @@ class FusionNet(nn.Module):
         self.get_buffer("search_seen").copy_((search_BQ != 0).any(dim=0))
         for m in self.shape.modalities:
             self.get_buffer(f"seen_{m}").copy_((parts[m] != 0).flatten(0, -2).any(dim=0))
+        self._number_columns()
 
     def item_widths(self, modality: str) -> list[tuple[str, int]]:
         """Return what the item side of one modality consists of, in order, with widths."""
@@ -110,14 +120,19 @@ class FusionNet(nn.Module):
         """Return what depends on one modality of an item alone, (..., sum of `item_widths`)."""
         if modality not in self.shape.modalities:
             return x[..., :0]
-        dropped = self.dropout(x * self.get_buffer(f"seen_{modality}"))
-        sides = []
+        columns = self.get_buffer(f"columns_{modality}")
+        dropped, sides = self.dropout(x.index_select(-1, columns)), []
+
+        def projected(layer: nn.Module) -> Tensor:
+            weight = layer.get_parameter("weight").index_select(1, columns)
+            return functional.linear(dropped, weight, layer.get_parameter("bias"))
+
         if self.shape.attention:
-            token = self.norm(self.token[modality](dropped))
+            token = self.norm(projected(self.token[modality]))
             sides += [self.to_query(token)] if modality == "image" else []
             sides += [self.to_key(token), self.to_value(token)]
         if self.shape.skip:
-            sides.append(self.item_tower[modality](dropped))
+            sides.append(projected(self.item_tower[modality]))
         if modality in self.overlap:
             sides.append(x[..., : self.overlap[modality]])
         return torch.cat(sides, dim=-1)

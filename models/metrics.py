@@ -99,8 +99,8 @@ def _best_first(scores_BN: Floats, count: int) -> tuple[Floats, NDArray[np.int64
     if scores_BN.size >= WORTH_TORCH:
         from torch import from_numpy  # twice as fast as NumPy's argpartition, but a second to import
 
-        values, columns = from_numpy(np.ascontiguousarray(scores_BN)).topk(count, dim=1)
-        return values.numpy(), columns.numpy()
+        top = from_numpy(np.ascontiguousarray(scores_BN)).topk(count, dim=1)
+        return top.values.numpy(), top.indices.numpy()
     columns = np.argpartition(scores_BN, -count, axis=1)[:, -count:]
     values = np.take_along_axis(scores_BN, columns, axis=1)
     order = np.argsort(-values, axis=1)
