@@ -28,8 +28,15 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Each prints a ratio from one run and keeps it in benchmarks/results/; BENCH_DATA= and BENCH_LTR= name data to use.
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.ndcg_speed
+	$(BIN)/python -m benchmarks.training_throughput
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.kill_tuning $(if $(BENCH_LTR),--data $(BENCH_LTR))
+	$(BIN)/python -m benchmarks.ltr_peers $(if $(BENCH_LTR),--data $(BENCH_LTR))
+	$(BIN)/python -m benchmarks.pool_curves $(if $(BENCH_DATA),--data $(BENCH_DATA))
 
 serve: $(STAMP)
 	$(BIN)/nightshift start

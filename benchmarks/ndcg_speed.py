@@ -52,7 +52,10 @@ def ranx_evaluate(scores: Floats, gains: Floats) -> Callable[[], Floats]:
     width = len(str(len(scores)))  # ranx sorts queries by name
 
     def nested(table: Floats) -> dict[str, dict[str, float]]:
-        return {f"q{row:0{width}}": dict(zip(ids, values.tolist(), strict=True)) for row, values in enumerate(table)}
+        return {
+            f"q{row:0{width}}": dict(zip(ids, values.tolist(), strict=True))
+            for row, values in enumerate(table)
+        }
 
     qrels, run = Qrels(nested(gains)), Run(nested(scores))
     evaluate(qrels, run, f"ndcg@{K}", threads=1)

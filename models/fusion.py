@@ -13,13 +13,10 @@ encoded; what is left for a request is attention over three tokens and the head.
 Shapes: B queries, C candidates, M = 3 modalities, D = 512, H heads, T = tower width.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +24,6 @@ from models.encoders import MODALITIES, Encoders
 
 TOWER = 64
 DROPOUT = 0.5
-WEIGHTS, SHAPE = "fusion.safetensors", "fusion.json"
 
 
 @dataclass(frozen=True)
@@ -104,6 +100,16 @@ class FusionNet(nn.Module):
         for m in self.shape.modalities:
             self.get_buffer(f"seen_{m}").copy_((parts[m] != 0).flatten(0, -2).any(dim=0))
         self._number_columns()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Return what is read."""
+        return self.shape.modalities
+
+    @property
+    def attention(self) -> bool:
+        """Return whether the mission's attention runs."""
+        return self.shape.attention
 
     def item_widths(self, modality: str) -> list[tuple[str, int]]:
         """Return what the item side of one modality consists of, in order, with widths."""
@@ -214,19 +220,3 @@ def new_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return FusionNet(shape, encoders.tfidf.idf.size)
-
-
-def save_model(folder: Path, network: FusionNet, encoders: Encoders) -> None:
-    """Write network and encoders into a checkpoint folder; nothing is pickled."""
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-    (folder / SHAPE).write_text(json.dumps({**asdict(network.shape), "lexical": network.lexical}))
-    encoders.save(folder)
-
-
-def load_network(folder: Path) -> FusionNet:
-    """Return the network of a checkpoint folder."""
-    record = json.loads((folder / SHAPE).read_text())
-    lexical, modalities = record.pop("lexical"), tuple(record.pop("modalities"))
-    network = FusionNet(FusionShape(**record, modalities=modalities), lexical)
-    network.load_state_dict(load_file(folder / WEIGHTS))
-    return network

@@ -1,9 +1,10 @@
 """Which fusion design is handed over: chosen on validation, pooled over the seeds that were trained.
 
-The candidates of a night: `fusion` (the mission's attention plus two-tower products), `leaner` (the same
-without the modality that helps least), `late` (two-tower products alone) and `attention` (the mission's
-design alone). `fusion` stays unless another one validates better by more than a standard error, or a
-modality is not shown to be read and leaving it out costs nothing.
+The candidates of a night: `fusion` (the mission's attention plus two-tower products), `late` (two-tower
+products alone), `both` (the sum of these two, trained apart: they err on different queries), `leaner`
+(`fusion` without the modality that helps least) and `attention` (the mission's design alone). `both` stays
+unless another one validates better by more than a standard error, or a modality is not shown to be read
+and leaving it out costs nothing.
 """
 
 import json
@@ -20,10 +21,11 @@ from models.stage_best import CHOICE
 from nightshift.checkpoint import write_atomically
 
 Floats = NDArray[np.float64]
-FUSION, LEANER, LATE, ATTENTION = "fusion", "leaner", "late", "attention"
+FUSION, LEANER, LATE, ATTENTION, BOTH = "fusion", "leaner", "late", "attention", "both"
 WORDS = {
     FUSION: "attention and two-towers",
-    LEANER: "the same without {out}",
+    BOTH: "attention and two-towers, plus plain late fusion",
+    LEANER: "attention and two-towers without {out}",
     LATE: "plain late fusion (two-towers)",
     ATTENTION: "the mission's attention alone",
 }
@@ -60,11 +62,14 @@ class Board:
     """Modality -> mean and lower 97.5 % bound of what permuting it costs on validation."""
 
     def plan(self) -> list[tuple[Design, int]]:
-        """Return every training in order of value: each seed's fusion and leaner, then what it is compared with."""
-        several = len(self.present) > 1
-        first = [(n, s) for s in self.seeds for n in ((FUSION, LEANER) if several else (FUSION,))]
-        rest = [(name, seed) for seed in self.seeds for name in (LATE, ATTENTION)]
-        return [(self.design(name), seed) for name, seed in first + rest]
+        """Return every training in order of value, as far as is known by now: what is likely to be handed over,
+        seed by seed, then what it is compared with.
+        """
+        first = (FUSION, LEANER, LATE) if self.not_shown else (FUSION, LATE)
+        rest = [name for name in (LEANER, ATTENTION) if name not in first]
+        rest = rest if len(self.present) > 1 else [ATTENTION]
+        order = [(n, s) for s in self.seeds for n in first] + [(n, s) for n in rest for s in self.seeds]
+        return [(self.design(name), seed) for name, seed in order]
 
     def design(self, name: str) -> Design:
         """Return the design of this name, as far as it is known by now."""
@@ -99,13 +104,14 @@ class Board:
 
     def choose(self) -> tuple[str, str]:
         """Return the design to hand over and why, in words."""
-        chosen, why = FUSION, "nothing else validates better by more than a standard error"
+        chosen = BOTH if BOTH in self.scores else FUSION
+        why = "nothing else validates better by more than a standard error"
         if LEANER in self.scores and self.not_shown:
             gain, error = self.advantage(LEANER, FUSION)
             if gain > -error:
                 chosen = LEANER
                 why = f"{' and '.join(self.not_shown)} not shown to be read; without: {gain:+.4f}"
-        for name in (LEANER, LATE, ATTENTION):
+        for name in (LEANER, FUSION, LATE, ATTENTION):
             gain, error = self.advantage(name, chosen) if name in self.scores else (-np.inf, 0.0)
             if name != chosen and gain > error:
                 chosen, why = name, f"validates better than {self.words(chosen)} by {gain:+.4f}"

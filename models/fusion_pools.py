@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.dataset import Candidate, Query
 from models.encoders import MODALITIES, Encoders, raw_content
-from models.fusion import FusionNet
+from models.fusion_sum import Network
 from models.metrics import ndcg_per_query
 
 Floats = NDArray[np.float64]
@@ -72,7 +72,7 @@ def make_pools(queries: Sequence[Query], encoders: Encoders, device: str) -> Poo
     )
 
 
-def pool_ndcg(network: FusionNet, pools: Pools) -> Floats:
+def pool_ndcg(network: Network, pools: Pools) -> Floats:
     """Return nDCG@10 per query, shape (B,), NaN where a query admits none."""
     network.eval()
     scores = []

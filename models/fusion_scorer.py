@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.dataset import Candidate, FeatureQuery, Query
 from models.encoders import ARRAYS, MODALITIES, SETTINGS, Encoders, raw_content
-from models.fusion import FusionNet, load_network
+from models.fusion_sum import Network, load_network
 from models.image_network import FILE as IMAGE_NETWORK
 from models.scorers import Request
 from nightshift.checkpoint import sha256_of
@@ -21,10 +21,10 @@ ENCODER_FILES = (SETTINGS, ARRAYS, IMAGE_NETWORK)
 class FusionScorer:
     """A loaded fusion model that scores from raw inputs."""
 
-    def __init__(self, network: FusionNet, encoders: Encoders, device: str) -> None:
+    def __init__(self, network: Network, encoders: Encoders, device: str) -> None:
         self.network, self._encoders, self.device = network.to(device).eval(), encoders, device
         self.encoders = dict(encoders.choice.spoken)
-        what = "attention and head" if network.shape.attention else "two-tower products"
+        what = "attention, head and two-tower products" if network.attention else "two-tower products"
         self.timed_path = f"query vector and item features given: {what} over the pool of 30"
         pictures = bool(encoders.standard.mean.size > 1)
         self.modalities = MODALITIES if pictures else MODALITIES[1:]
@@ -64,7 +64,7 @@ class FusionScorer:
         return [known[key] for key in keys]
 
     def _side(self, modality: str, items: Sequence[Candidate]) -> NDArray[np.float32]:
-        if modality not in self.network.shape.modalities:
+        if modality not in self.network.modalities:
             return np.zeros((len(items), 0), dtype=np.float32)
         encoded = torch.from_numpy(self._encoders.modality(modality, items))
         with torch.inference_mode():

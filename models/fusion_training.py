@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.encoders import Encoders
-from models.fusion import FusionNet, load_network, new_network, save_model
+from models.fusion import FusionNet, new_network
 from models.fusion_designs import Design
 from models.fusion_pools import Pools, pool_ndcg
+from models.fusion_sum import load_single, save_model
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
 from models.settings import FusionSettings
@@ -57,7 +58,7 @@ class Training:
         self.step = self.epoch = 0
         self.began_at = run.share(0, 1)
         if resume:
-            self.network = load_network(resume)
+            self.network = load_single(resume)
         else:
             self.network = new_network(
                 encoders, seed, width=settings.width, heads=settings.heads, hidden=settings.hidden,

@@ -28,7 +28,7 @@ TOWER = 64
 BATCH = 256
 FILE = "image_network.safetensors"
 VERSION = "a CNN trained this night"
-EPOCHS = 10
+EPOCHS = 20
 QUERIES_PER_BATCH = 8
 PEAK_RATE, WARM_UP_STEPS, DECAY = 2e-3, 20, 0.05
 

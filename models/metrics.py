@@ -71,9 +71,9 @@ def ndcg_per_query(
     Queries of equal length are computed together; whole tables (queries, documents) are not even copied.
     Raises ValueError as `ndcg_at_k`.
     """
-    if isinstance(scores, np.ndarray) and isinstance(relevance, np.ndarray) and scores.ndim == 2:
-        if scores.shape == relevance.shape and scores.shape[1] > k + 1:
-            return _ndcg_blocks(np.asarray(scores, dtype=np.float64), relevance, k)
+    tables = isinstance(scores, np.ndarray) and isinstance(relevance, np.ndarray) and scores.ndim == 2
+    if tables and scores.shape == relevance.shape and scores.shape[1] > k + 1:  # type: ignore[union-attr]
+        return _ndcg_blocks(np.asarray(scores, dtype=np.float64), np.asarray(relevance), k)
     values = np.empty(len(scores))
     groups: dict[tuple[int, int], list[int]] = {}
     for row, (s, r) in enumerate(zip(scores, relevance, strict=True)):

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders import MODALITIES
-from models.fusion import FusionNet
+from models.fusion_sum import Network
 
 FILE = "fusion.onnx"
 EXAMPLE = 30
 
 
 class _Graph(nn.Module):
-    def __init__(self, network: FusionNet) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network, self.read = network, [m for m in MODALITIES if network.item_widths(m)]
         self.sizes = network.search_widths()
@@ -30,7 +30,7 @@ class _Graph(nn.Module):
         return self.network.combine(item, dict(zip(names, parts, strict=True)))[0]
 
 
-def export_onnx(network: FusionNet, folder: Path) -> Path:
+def export_onnx(network: Network, folder: Path) -> Path:
     """Return the ONNX file of this network's scoring, with any number of candidates."""
     graph = _Graph(network).eval()
     widths = [sum(width for _, width in network.item_widths(m)) for m in graph.read]

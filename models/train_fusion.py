@@ -1,13 +1,15 @@
 """Fusion training (`python -m models.train_fusion`): read it top to bottom.
 
 Frozen encoders run once; their vectors stay in memory. Without pretrained image weights a CNN is
-trained first. Then the sealed seeds are trained one after another, each as the fusion ranker and as
-what it must be compared with, for as long as the stage lasts; the design is chosen on validation.
+trained first. Then the sealed seeds are trained one after another, each as the fusion ranker, as plain late
+fusion (their sum is one more candidate) and as what else they must be compared with, for as long as the
+stage lasts; the design is chosen on validation.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +18,10 @@ from models.data import load_split
 from models.dataset import Query
 from models.encoder_choice import choose
 from models.encoders import Encoders, has_pictures
-from models.fusion import FusionNet, load_network
-from models.fusion_designs import FUSION, Board, lower_bound, present_modalities
+from models.fusion_designs import BOTH, FUSION, LATE, Board, lower_bound, present_modalities
+from models.fusion_floor import TOO_SMALL
 from models.fusion_pools import Pools, item_rows, make_pools, pool_ndcg
+from models.fusion_sum import FusionSum, Network, load_network, load_single, save_model
 from models.fusion_training import SAVE_RESERVE_S, Training
 from models.image_network import ImageTraining, read_pixels
 from models.settings import FusionSettings, read_settings
@@ -32,8 +35,8 @@ PICTURES_SHARE = 0.25
 FEWEST_PICTURES, SHORTEST_S = 200, 8.0
 """Below this many pictures, or real seconds for them, no CNN is trained."""
 PERMUTATIONS = 10
-TOO_SMALL = 0.05
-"""A training that needs less than this share of its stage does not justify it."""
+COST = {LATE: 0.4}
+"""What a design takes at most, beside fusion, before its first training has told."""
 
 
 def fitted_encoders(
@@ -101,22 +104,46 @@ class Stage:
 
     def trained(self) -> list[tuple[str, int]]:
         """Train what the board plans, as far as the stage lasts; return what was left out."""
-        plan: list[tuple[str, int]] = [
-            (d.name, s) for d, s in self.board.plan() if d.name in self.settings.designs
-        ]
         under_way = self._under_way()
-        for number, (name, seed) in enumerate(plan):
-            if seed in self.board.scores.get(name, {}):
-                continue
-            resume = self.run.resume if under_way == (name, seed) else None
-            first = number == 0
-            if not first and resume is None and not self._room_for(name):
-                return plan[number:]
+        while True:
+            plan = [(d.name, s) for d, s in self.board.plan() if d.name in self.settings.designs]
+            pending: list[tuple[str, int]] = [
+                (name, seed) for name, seed in plan if seed not in self.board.scores.get(name, {})
+            ]
+            resume = self.run.resume if under_way in pending else None
+            fits = (
+                pending if len(pending) == len(plan) else [one for one in pending if self._room_for(one[0])]
+            )
+            chosen = under_way if resume and under_way else next(iter(fits), None)
+            if chosen is None:
+                return pending
             began_s = boottime_s()
-            if not self._train(name, seed, number, len(plan), resume):
-                return plan[number + 1 :]
+            whole = self._train(*chosen, len(plan) - len(pending), len(plan), resume)
+            self._add_up(chosen[1])
+            if not whole:
+                return [one for one in pending if one != chosen]
+            under_way, name = None, chosen[0]
             self.took_s[name] = max(self.took_s.get(name, 0.0), boottime_s() - began_s)
-        return []
+
+    def _add_up(self, seed: int) -> None:
+        """Save the sum of this seed's fusion and plain late fusion, once both are there."""
+        best = best_by_design(whole_checkpoints(self.run.folder.checkpoints))
+        parts = [best.get((name, seed)) for name in (FUSION, LATE)]
+        known = all(seed in self.board.scores.get(name, {}) for name in (FUSION, LATE))
+        if None in parts or not known or seed in self.board.scores.get(BOTH, {}):
+            return
+        network = FusionSum([load_single(path) for path in parts if path]).to(self.run.device)
+        scores = pool_ndcg(network, self.val)
+        self.run.phase("checkpoint")
+        self.run.save(
+            self._next_step(), lambda folder: save_model(folder, network.cpu(), self.encoders), kind="fusion",
+            selection_score=float(np.nanmean(scores)), seed=seed, design=BOTH,
+            modalities=list(network.modalities), encoders=dict(self.encoders.choice.spoken),
+            parameters=sum(p.numel() for p in network.parameters()),
+        )  # fmt: skip
+        self.run.phase("train")
+        self.board.scores.setdefault(BOTH, {})[seed] = scores
+        self.board.write(self.run.folder.out)
 
     def _under_way(self) -> tuple[str, int] | None:
         if self.run.resume is None:
@@ -125,17 +152,21 @@ class Stage:
         return str(state["design"]), int(str(state["seed"]))
 
     def _room_for(self, name: str) -> bool:
-        expected_s = self.took_s.get(name, max(self.took_s.values(), default=0.0))
+        known = {n: s / COST.get(n, 1.0) for n, s in self.took_s.items()}
+        expected_s = self.took_s.get(name, max(known.values(), default=0.0) * COST.get(name, 1.0))
         return self.run.seconds_left() > 1.1 * expected_s + 2 * SAVE_RESERVE_S and not self.run.should_stop(0)
 
-    def _train(self, name: str, seed: int, number: int, of: int, resume: object) -> bool:
+    def _next_step(self) -> int:
+        steps = [int(str(read_state(p)["step"])) for p in whole_checkpoints(self.run.folder.checkpoints)]
+        return max(steps, default=-1) + 1
+
+    def _train(self, name: str, seed: int, number: int, of: int, resume: Path | None) -> bool:
         """Return whether one training came to its end; scored and on the board either way."""
         one = len(self.train.queries) * self.settings.epochs
-        steps = [int(str(read_state(p)["step"])) for p in whole_checkpoints(self.run.folder.checkpoints)]
         training = Training(
             self.run, self.settings, self.encoders, self.train, self.val, self.board.design(name), seed,
-            base=max(steps, default=-1) + 1, samples_before=number * one, samples_total=of * one,
-            aloud=number == 0, resume=self.run.resume if resume else None,
+            base=self._next_step(), samples_before=number * one, samples_total=of * one,
+            aloud=number == 0, resume=resume,
         )  # fmt: skip
         whole = training.to_the_end()
         best = best_by_design(whole_checkpoints(self.run.folder.checkpoints)).get((name, seed))
@@ -146,7 +177,7 @@ class Stage:
         self.board.write(self.run.folder.out)
         return whole
 
-    def _drops(self, network: FusionNet) -> dict[str, tuple[float, float]]:
+    def _drops(self, network: Network) -> dict[str, tuple[float, float]]:
         """Return per modality what permuting it across all candidates costs on validation."""
         self.run.phase("evaluate")
         rng, drops = np.random.default_rng([self.run.seed, 1]), {}

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.cli.nights import OutOption
-from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.output import AsJson, OutOption, err, out, print_json
 from models.data import SplitSummary, check_source, corrected_example, summary
 from models.dataset import DataSource, Problem
 from nightshift.states import NightError

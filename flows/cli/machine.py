@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.cli.nights import OutOption
-from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.doctor import check_scheduling
 from tasks.doctor import BAD, Check, examine
 

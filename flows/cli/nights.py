@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from flows.cli.night_process import NightOutcome, run_night
-from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import first_day, parse_day, warn_of_utc
 from flows.request import load_plan
 from flows.server import prefect_server
@@ -26,7 +26,6 @@ DataOption = Annotated[
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", help="A plan file; the built-in nights without it.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder that the runs are kept in.")]
 WORD_STYLE = {"GO": "green", "NO_GAIN": "blue", "PAUSE_AND_FIX": "yellow", "STOP": "bold red"}
 
 

@@ -1,6 +1,7 @@
 """What commands print: one JSON document on stdout with --json, else text for people."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ err = Console(stderr=True)
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, all else on stderr.")
 ]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder that the runs are kept in.")]
 
 
 def print_json(document: object) -> None:

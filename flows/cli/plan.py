@@ -1,5 +1,6 @@
 """`nightshift plan`: the timetable with dates, local times and UTC."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.request import load_plan
+from models.settings import FusionSettings
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from schedules.plan import Plan
@@ -51,6 +53,10 @@ def warn_of_utc(plan: Plan) -> None:
 def plan_command(
     plan: PlanFile = None,
     day: Annotated[str | None, typer.Option("--date", help="Evening of the first night, YYYY-MM-DD.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data folder or file: also say how long one training of it takes.")
+    ] = None,
+    runs: OutOption = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Check a plan and print its timetable."""
@@ -58,12 +64,42 @@ def plan_command(
     warn_of_utc(loaded)
     first = parse_day(day) or first_day(loaded)
     tables = [timetable(loaded, night, first + timedelta(days=i)) for i, night in enumerate(loaded.nights)]
+    floors = floor_sentences(tables, loaded.seeds, data, runs) if data else {}
     if as_json:
-        print_json({"plan": str(file), "campaign": loaded.campaign, "nights": [_as_json(t) for t in tables]})
+        nights = [_as_json(t) | {"floor": floors.get(t.night.name)} for t in tables]
+        print_json({"plan": str(file), "campaign": loaded.campaign, "nights": nights})
         return
     out.print(f"[bold]{escape(loaded.campaign)}[/]  {escape(str(file))}", soft_wrap=True)
     for table in tables:
         _print_night(table)
+        if floor := floors.get(table.night.name):
+            out.print(f"  {floor}", highlight=False, markup=False, soft_wrap=True)
+
+
+def floor_sentences(
+    tables: Sequence[Timetable], seeds: Sequence[int], data: str, runs: Path
+) -> dict[str, str]:
+    """Return, for each night that trains fusion, what one training of this data needs at least.
+
+    Raises DataError where the data set is refused.
+    """
+    from models.data import load_split, open_source
+    from models.fusion_floor import measure_floor
+
+    stages = [(t, slot) for t in tables for slot in t.slots if slot.stage.module == "models.train_fusion"]
+    if not stages:
+        return {}
+    with err.status("measuring one training"):
+        source = open_source(data, runs.resolve() / ".cache")
+        if source.kind != "multimodal":
+            return {}
+        train = load_split(source.splits["train"], source.images)
+        return {
+            table.night.name: measure_floor(
+                train, FusionSettings.model_validate(slot.stage.settings)
+            ).sentence(60 * slot.planned_minutes, seeds)
+            for table, slot in stages
+        }
 
 
 def _as_json(table: Timetable) -> dict[str, object]:

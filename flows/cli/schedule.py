@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.nights import DataOption, OutOption
-from flows.cli.output import AsJson, err, out, print_json
+from flows.cli.nights import DataOption
+from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
 from flows.request import load_plan, next_of_campaign
 from flows.server import client_environment, prefect_server

@@ -6,9 +6,10 @@ from models.data import load_split
 from models.data_catalogue import catalogue
 from models.encoder_choice import Choice
 from models.encoders import Encoders
-from models.fusion import new_network, save_model
+from models.fusion import new_network
 from models.fusion_pools import make_pools, pool_ndcg
 from models.fusion_scorer import FusionScorer, load_scorer
+from models.fusion_sum import FusionSum, save_model
 from models.losses import margin_loss, pair_statistics
 from verdict.scored import permuted
 
@@ -136,3 +137,27 @@ def test_the_attention_is_torchs_multihead_attention_over_the_three_tokens(model
         silent = {n: torch.zeros_like(v) for n, v in network.search_side(pools.search_BQ).items()}
         ours = network.combine({m: network.item_side(m, pools.parts[m]) for m in names}, silent)
     assert torch.allclose(ours.flatten(), expected.flatten(), atol=1e-6)
+
+
+def test_a_sum_scores_as_its_members_together_and_survives_a_checkpoint(model, queries, tmp_path):
+    one, encoders, pools = model
+    two = new_network(encoders, width=64, hidden=32, seed=9, attention=False)
+    two.see(pools.search_BQ, pools.parts)
+    both = FusionSum([one.eval(), two.eval()])
+    with torch.inference_mode():
+        expected = (one(pools.parts, pools.search_BQ) + two(pools.parts, pools.search_BQ)).numpy()
+    save_model(tmp_path, both, encoders)
+    scorer = load_scorer(tmp_path)
+    requests = scorer.encode(queries)
+    for row, request in enumerate(requests):
+        scores = scorer.score(request)
+        assert scores == pytest.approx(expected[row][: len(scores)], abs=1e-4)
+    words = sum(request.parts["text"].shape[1] for request in requests[:1])
+    assert words < sum(w for net in (one, two) for _, w in net.item_widths("text"))
+
+
+def test_members_of_a_sum_must_read_the_same(model):
+    one, encoders, _ = model
+    blind = new_network(encoders, width=64, hidden=32, seed=9, modalities=("text",))
+    with pytest.raises(ValueError, match="same modalities"):
+        FusionSum([one, blind])

@@ -3,6 +3,7 @@ import sys
 import textwrap
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from models.candidates import CandidateEncoder, corpus_of, item_text, train_tokenizer
@@ -10,22 +11,27 @@ from models.data import load_split
 from models.data_catalogue import catalogue
 from models.encoder_choice import Choice
 from models.encoders import MODALITIES, Encoders
-from models.fusion import new_network, save_model
+from models.fusion import new_network
 from models.fusion_pools import make_pools
 from models.fusion_scorer import load_scorer
+from models.fusion_sum import FusionSum, save_model
 from models.serving import DEPTH, Scorer
 from models.serving_onnx import export_onnx
 from nightshift.states import NightError
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["one ranker", "a sum"])
+def bundle(request, tmp_path_factory):
     bar = catalogue(tmp_path_factory.mktemp("cache"), 120)
     queries = load_split(bar.splits["val"], bar.images)[:12]
     encoders = Encoders.fit(Choice(None, None, {"text": "TF-IDF"}), queries, "cpu", None)
     network = new_network(encoders, 3, width=64, hidden=32)
     pools = make_pools(queries, encoders, "cpu")
     network.see(pools.search_BQ, pools.items)
+    if request.param:
+        late = new_network(encoders, 4, width=64, hidden=32, attention=False)
+        late.see(pools.search_BQ, pools.items)
+        network = FusionSum([network, late])
     checkpoint = tmp_path_factory.mktemp("fusion")
     save_model(checkpoint, network, encoders)
     (checkpoint / "optimizer.safetensors").write_bytes(b"not for serving")
@@ -71,7 +77,6 @@ def test_more_than_the_depth_keeps_the_order_of_the_index_behind(bundle):
 
 
 def test_onnx_scores_as_torch_does_for_any_number_of_candidates(bundle, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     built, _, queries, network = bundle
     session = onnxruntime.InferenceSession(str(export_onnx(network, tmp_path)))
     for count in (1, 7, 30):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from models.data_catalogue import catalogue
-from nightshift.checkpoint import damage, newest_whole, read_state
+from models.stage_best import best_by_design, best_checkpoint
+from nightshift.checkpoint import damage, newest_whole, read_state, whole_checkpoints
 from nightshift.events import read_events
 from nightshift.rundir import StageDir
 
@@ -106,3 +107,15 @@ def test_a_training_cut_at_its_deadline_ends_by_itself_with_whole_checkpoints(tm
     assert paths
     assert all(damage(path) is None for path in paths)
     assert read_state(paths[-1])["step"] == max(e.step for e in events)
+
+
+def test_every_seed_gets_its_sum_and_a_choice_is_written(tmp_path, bar):
+    stage = StageDir(tmp_path / "train")
+    designs = ["fusion", "late"]
+    assert start(stage.path, bar, epochs=2, designs=designs, one_seed=True).wait(120) == 0
+    best = best_by_design(whole_checkpoints(stage.checkpoints))
+    assert {name for name, _ in best} == {"fusion", "late", "both"}
+    choice = json.loads((stage.out / "choice.json").read_text())
+    assert {row["design"] for row in choice["ablation"]} == {"fusion", "late", "both"}
+    assert choice["reference"] == "late"
+    assert read_state(best_checkpoint(stage.path))["design"] == choice["design"]
