@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from models.settings import CandidateSettings
@@ -16,16 +15,17 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(
         self,
         run: TrainerRun,
-        save: Callable[[int, float, np.ndarray], None],
-        weights: Callable[[], np.ndarray],
+        save: Callable[[int, float], None],
         settings: CandidateSettings,
+        args: TrainingArguments,
         pairs: int,
         first_epoch: float,
         reserve_s: float,
     ) -> None:
-        self.run, self.save, self.weights, self.settings = run, save, weights, settings
+        self.run, self.save, self.settings = run, save, settings
+        self.rate, self.batch = args.learning_rate, args.per_device_train_batch_size
         self.pairs, self.first_epoch, self.reserve_s = pairs, first_epoch, reserve_s
-        self.first_step = int(first_epoch * -(-pairs // settings.batch))
+        self.first_step = int(first_epoch * -(-pairs // self.batch))
         self.saved_epoch = first_epoch
 
     def on_step_begin(
@@ -34,7 +34,7 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
         """Set the learning rate along the share of the stage that is used up."""
         share = self.run.share(state.global_step, max(1, state.max_steps))
         for group in kwargs["optimizer"].param_groups:
-            group["lr"] = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - share)
+            group["lr"] = self.rate * self.run.lr_factor * max(0.02, 1 - share)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -43,7 +43,7 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
         step = self.first_step + state.global_step
         total = int(self.pairs * self.settings.epochs)
         share = self.run.share(state.global_step, max(1, state.max_steps))
-        self.run.progress(step, samples=min(total, step * self.settings.batch), total=total, share=share)
+        self.run.progress(step, samples=min(total, step * self.batch), total=total, share=share)
         if self.run.should_stop(self.reserve_s):
             control.should_training_stop = True
 
@@ -70,5 +70,5 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
     def _save(self, state: TrainerState) -> None:
         epoch = self.first_epoch + float(state.epoch or 0)
         if epoch > self.saved_epoch:
-            self.save(self.first_step + state.global_step, epoch, self.weights())
+            self.save(self.first_step + state.global_step, epoch)
             self.saved_epoch = epoch

@@ -1,11 +1,13 @@
-"""Candidate generation: a static bi-encoder, one vector per word piece, averaged and normalised.
+"""Candidate generation: a bi-encoder, and recall over a corpus.
 
-Trained as sentence-transformers' `StaticEmbedding`; loaded here without that library, because a
-search or a judge then starts in milliseconds instead of seconds.
+The encoder of a CPU night is static: one vector per word piece, averaged and normalised. It is trained
+as sentence-transformers' `StaticEmbedding`, but loaded here without that library, because a search or a
+judge then starts in milliseconds instead of seconds. `candidate_transformer.py` is the one for a GPU.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from models.dataset import Candidate, Query
 Floats = NDArray[np.float32]
 VOCABULARY = 8000
 GOOD, FAIR = 2, 1
-TOKENIZER, EMBEDDING = "tokenizer.json", "embedding.safetensors"
+TOKENIZER, EMBEDDING, TRANSFORMER = "tokenizer.json", "embedding.safetensors", "transformer"
 NAME = "static word-piece embedding, width {width}, trained this night"
 
 
@@ -62,8 +64,27 @@ def train_tokenizer(texts: Sequence[str]) -> Tokenizer:
     return tokenizer
 
 
-class CandidateEncoder:
+class CandidateEncoder(Protocol):
     """Texts as unit vectors."""
+
+    encoder: str
+    """What it is, in words."""
+
+    def encode_queries(self, queries: Sequence[str]) -> Floats:
+        """Return the vectors of searches, shape (queries, width)."""
+        ...
+
+    def encode_items(self, items: Sequence[Candidate]) -> Floats:
+        """Return the vectors of items, shape (items, width)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what `load_candidates` reads; nothing is pickled."""
+        ...
+
+
+class StaticEncoder:
+    """A vector per word piece."""
 
     def __init__(self, tokenizer: Tokenizer, embedding: Floats) -> None:
         self.tokenizer, self.embedding = tokenizer, embedding
@@ -94,8 +115,12 @@ class CandidateEncoder:
 
 def load_candidates(checkpoint: Path) -> CandidateEncoder:
     """Return the encoder of a checkpoint of kind candidates or pool."""
+    if (checkpoint / TRANSFORMER).is_dir():
+        from models.candidate_transformer import load_transformer
+
+        return load_transformer(checkpoint)
     tokenizer = Tokenizer.from_file(str(checkpoint / TOKENIZER))
-    return CandidateEncoder(tokenizer, load_file(checkpoint / EMBEDDING)["embedding"])
+    return StaticEncoder(tokenizer, load_file(checkpoint / EMBEDDING)["embedding"])
 
 
 def recalls(encoder: CandidateEncoder, queries: Sequence[Query], k: int) -> Floats:

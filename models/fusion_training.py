@@ -1,6 +1,5 @@
 """One fusion model on its way: network, optimiser, where it is, what it knows of itself."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from models.fusion_sum import load_single, save_model
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
 from models.settings import FusionSettings
-from models.stage_best import best_by_design
+from models.stage_best import forget_old
 from nightshift.checkpoint import read_state
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun
@@ -23,7 +22,6 @@ from nightshift.trainer import TrainerRun
 SAVE_RESERVE_S = 1.5
 """Real seconds kept at least for the last evaluation and checkpoint; twice what the latest took, if more."""
 SAY_EVERY_S = 0.5
-KEEP = 2
 OPTIMIZER = "optimizer.safetensors"
 SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
 SEARCH_RATE = 10.0
@@ -214,12 +212,3 @@ class Training:
         if saved != self.step:
             self.evaluate_and_save()
         return whole
-
-
-def forget_old(checkpoints: Path) -> None:
-    """Remove checkpoints, except the last two and the best of each design and seed."""
-    paths = sorted(checkpoints.glob("step-*"))
-    best = set(best_by_design(paths).values())
-    for path in paths[:-KEEP]:
-        if path not in best:
-            shutil.rmtree(path)

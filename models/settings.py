@@ -83,6 +83,11 @@ class CandidateSettings(Settings):
     batch: int = 256
     hard_negatives: bool = True
     """Whether every pair has a negative from its own pool, besides the other items of the batch."""
+    encoder: Literal["auto", "static", "transformer"] = "auto"
+    """auto: a pretrained transformer is tuned on a GPU, a static encoder is trained on a CPU."""
+    text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    transformer_learning_rate: float = 2e-5
+    transformer_batch: int = 64
 
 
 class PoolSettings(Settings):

@@ -1,6 +1,7 @@
 """Picking what an earlier stage of the night has left: the chosen design's best checkpoint."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.rundir import StageDir
 from nightshift.states import NightError
 
+KEEP = 2
 CHOICE = "choice.json"
 """In a stage's `out/`: which design its trainer chose on validation, and what it compares it with."""
 
@@ -46,3 +48,12 @@ def best_checkpoint(stage: Path) -> Path:
     design = chosen(stage)
     kept = [path for path in paths if read_state(path).get("design") == design] if design else []
     return max(kept or paths, key=lambda path: float(str(read_state(path).get("selection_score", -1))))
+
+
+def forget_old(checkpoints: Path) -> None:
+    """Remove checkpoints, except the last two and the best of each design and seed."""
+    paths = sorted(checkpoints.glob("step-*"))
+    best = set(best_by_design(paths).values())
+    for path in paths[:-KEEP]:
+        if path not in best:
+            shutil.rmtree(path)

@@ -7,15 +7,18 @@ never taken: they may be relevant.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.bm25 import BM25
+from models.candidate_transformer import TransformerEncoder, wanted_transformer
 from models.candidates import (
     CandidateEncoder,
+    StaticEncoder,
     corpus_of,
     item_text,
     load_candidates,
@@ -27,6 +30,7 @@ from models.candidates import (
 from models.data import load_split
 from models.dataset import Query
 from models.settings import CandidateSettings, read_settings
+from models.stage_best import forget_old
 from nightshift.checkpoint import read_state
 from nightshift.trainer import TrainerRun, open_run
 
@@ -34,6 +38,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 RESERVE_S = 1.5
+Encoder = StaticEncoder | TransformerEncoder
 DEEP, SHALLOW = 100, 10
 GOOD = 2
 
@@ -104,18 +109,18 @@ class Progress:
             epoch=epoch,
             encoders={"text": self.encoder.encoder},
         )
+        forget_old(self.run.folder.checkpoints)
         self.run.phase("train")
 
 
-def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder, train: Sequence[Query],
+def fit(run: TrainerRun, settings: CandidateSettings, encoder: Encoder, train: Sequence[Query],
         progress: Progress, first_epoch: float) -> None:  # fmt: skip
-    """Train the encoder's embedding in place, with sentence-transformers' own trainer."""
+    """Train the encoder in place, with sentence-transformers' own trainer."""
     # Imported here: these take seconds, and an untrained encoder is validated and saved before.
     import torch
     from datasets import Dataset
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
     from models.candidate_callback import NightCallback
@@ -128,13 +133,13 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder,
     }
     if not settings.hard_negatives:
         del columns["negative"]
-    module = StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.embedding)
-    model = SentenceTransformer(modules=[module], device=run.device)
+    model, take = trainable(encoder, run.device)
+    static = isinstance(encoder, StaticEncoder)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(run.folder.out / "trainer"),
         num_train_epochs=max(0.0, settings.epochs - first_epoch),
-        per_device_train_batch_size=settings.batch,
-        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch if static else settings.transformer_batch,
+        learning_rate=settings.learning_rate if static else settings.transformer_learning_rate,
         seed=run.seed,
         data_seed=run.seed,
         report_to="none",
@@ -143,13 +148,11 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder,
         logging_steps=1,
         disable_tqdm=True,
         use_cpu=run.device == "cpu",
+        bf16=run.device.startswith("cuda") and torch.cuda.is_bf16_supported(),
     )
 
-    def weights() -> np.ndarray:
-        return np.array(module.embedding.weight.detach().cpu())
-
-    def save(step: int, epoch: float, embedding: np.ndarray) -> None:
-        progress.encoder.embedding = embedding.astype(np.float32)
+    def save(step: int, epoch: float) -> None:
+        take()
         progress.evaluate_and_save(step, epoch)
 
     torch.set_num_threads(min(2, torch.get_num_threads()))
@@ -158,23 +161,39 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: CandidateEncoder,
         args=arguments,
         train_dataset=Dataset.from_dict(columns),
         loss=MultipleNegativesRankingLoss(model),
-        callbacks=[NightCallback(run, save, weights, settings, len(triples), first_epoch, RESERVE_S)],
+        callbacks=[NightCallback(run, save, settings, arguments, len(triples), first_epoch, RESERVE_S)],
     )
     trainer.train()
 
 
-def begin(
-    run: TrainerRun, settings: CandidateSettings, train: Sequence[Query]
-) -> tuple[CandidateEncoder, float, int]:
-    """Return the encoder to start from, its epoch and its step: the resumed one, or random vectors."""
+def trainable(encoder: Encoder, device: str) -> tuple[Any, Callable[[], None]]:
+    """Return the encoder as sentence-transformers trains it, and what brings the weights back."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    if not isinstance(encoder, StaticEncoder):
+        return encoder.model.to(device), lambda: None
+    module = StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.embedding)
+
+    def take() -> None:
+        encoder.embedding = np.array(module.embedding.weight.detach().cpu(), dtype=np.float32)
+
+    return SentenceTransformer(modules=[module], device=device), take
+
+
+def begin(run: TrainerRun, settings: CandidateSettings, train: Sequence[Query]) -> tuple[Encoder, float, int]:
+    """Return the encoder to start from, its epoch and its step: resumed, pretrained, or random vectors."""
     if run.resume:
         state = read_state(run.resume)
-        return load_candidates(run.resume), float(str(state["epoch"])), int(str(state["step"]))
+        resumed: Encoder = load_candidates(run.resume)  # type: ignore[assignment]
+        return resumed, float(str(state["epoch"])), int(str(state["step"]))
+    if transformer := wanted_transformer(settings, run.device):
+        return transformer, 0.0, 0
     texts = [query.text for query in train] + [item_text(item) for item in corpus_of(train)]
     tokenizer = train_tokenizer(texts)
     rng = np.random.default_rng(run.seed)
     shape = (tokenizer.get_vocab_size(), settings.width)
-    return CandidateEncoder(tokenizer, rng.normal(0, 0.1, shape).astype(np.float32)), 0.0, 0
+    return StaticEncoder(tokenizer, rng.normal(0, 0.1, shape).astype(np.float32)), 0.0, 0
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import pytest
 from models import pool as pool_module
 from models.bm25 import BM25
 from models.candidates import (
-    CandidateEncoder,
+    StaticEncoder,
     corpus_of,
     item_text,
     load_candidates,
@@ -23,7 +23,7 @@ TEXTS = ["red smoky cocktail", "green tea from japan", "smoky beer", "black coff
 def encoder():
     tokenizer = train_tokenizer(TEXTS)
     rng = np.random.default_rng(1)
-    return CandidateEncoder(tokenizer, rng.normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32))
+    return StaticEncoder(tokenizer, rng.normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32))
 
 
 def test_bm25_by_hand():

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.candidates import CandidateEncoder, corpus_of, item_text, train_tokenizer
+from models.candidates import StaticEncoder, corpus_of, item_text, train_tokenizer
 from models.data import load_split
 from models.data_catalogue import catalogue
 from models.encoder_choice import Choice
@@ -38,9 +38,7 @@ def bundle(request, tmp_path_factory):
     items = corpus_of(queries)
     tokenizer = train_tokenizer([item_text(item) for item in items] + [q.text for q in queries])
     rng = np.random.default_rng(1)
-    generator = CandidateEncoder(
-        tokenizer, rng.normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32)
-    )
+    generator = StaticEncoder(tokenizer, rng.normal(size=(tokenizer.get_vocab_size(), 32)).astype(np.float32))
     built = Scorer.build(generator, items, load_scorer(checkpoint))
     folder = tmp_path_factory.mktemp("bundle") / "serving"
     built.save(folder, checkpoint, None, {"night": "candidates"})
