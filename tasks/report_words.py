@@ -27,6 +27,8 @@ LABELS = {
     "text_p50_ms": "P50 from the bare text (ms)",
     "text_p95_ms": "P95 from the bare text (ms)",
     "text_path": "path from the bare text",
+    "ndcg_at_10_low": "nDCG@10, lower bound",
+    "ndcg_at_10_high": "nDCG@10, upper bound",
     "gain_low": "gain, lower bound",
     "gain_high": "gain, upper bound",
     "left_out": "queries left out",

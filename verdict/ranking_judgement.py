@@ -140,10 +140,12 @@ def _split_scores(split: ScoredSplit, ndcg: Floats) -> dict[str, JsonValue]:
     v1 = split.ndcg(split.v1)
     if ndcg.size < 2:
         return {"n": int(ndcg.size)}
-    interval = t_interval(ndcg - v1)
+    interval, level = t_interval(ndcg - v1), t_interval(ndcg)
     return {
         "n": interval.n,
-        "ndcg_at_10": float(ndcg.mean()),
+        "ndcg_at_10": level.mean,
+        "ndcg_at_10_low": level.low,
+        "ndcg_at_10_high": level.high,
         "ndcg_at_10_v1": float(v1.mean()),
         "gain": interval.mean,
         "gain_low": interval.low,

@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 from pydantic import JsonValue
+from threadpoolctl import threadpool_limits
 
 from models.dataset import Query
 from models.scorers import PoolScorer, Request
@@ -49,7 +50,7 @@ def mixed_requests(requests: Sequence[Request], count: int, seed: int) -> Iterat
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch and FAISS, where they are loaded, compute on one core inside."""
+    """Let torch, FAISS and BLAS, where they are loaded, compute on one core inside."""
     torch, faiss = sys.modules.get("torch"), sys.modules.get("faiss")
     before = torch.get_num_threads() if torch else 0, faiss.omp_get_max_threads() if faiss else 0
     if torch:
@@ -57,7 +58,8 @@ def one_thread() -> Iterator[None]:
     if faiss:
         faiss.omp_set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         if torch:
             torch.set_num_threads(before[0])
