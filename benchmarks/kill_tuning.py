@@ -25,7 +25,7 @@ from nightshift.checkpoint import read_state, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.rundir import StageDir
 
-LONGEST_S, SETTINGS = 6.0, {"trials": 400, "patience": 400}
+LONGEST_S, SETTINGS = 8.0, {"trials": 4000, "patience": 4000, "rounds": 60}
 
 
 def finished_trials(folder: Path) -> int:

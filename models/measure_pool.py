@@ -101,9 +101,10 @@ class PoolTest:
             row, index, effort = self._measure(name, pool, needed, exact)
             if not self.known(size, name):
                 self.add(row)
-            if row.meets_recall_target and pool.held is not None:
+            if row.meets_recall_target and pool.held is not None and size <= KEEP_AT_MOST:
                 found = PoolIndex(self.encoder, index, pool.held, name)
                 serving.append(Serving(row.p95_ms, row.recall_at_100, found, effort))
+            del index  # before the next one is built: large pools need the memory
         self._save_serving(size, serving)
 
     def _measure(
@@ -116,7 +117,7 @@ class PoolTest:
         build_s = boottime_s() - begin
         self.run.phase("evaluate")
         target = self.settings.recall_target
-        points = efforts(name, index, self.queries, exact, target)
+        points = efforts(name, index, self.queries, exact, target, lambda: self.run.should_stop(RESERVE_S))
         chosen = least_effort(points, target)
         set_effort(name, index, chosen.effort)
         row = PoolRow(
@@ -135,6 +136,7 @@ class PoolTest:
             queries=len(self.queries),
             predicted_bytes=needed[0],
             predicted_s=needed[1],
+            measured_s=boottime_s() - begin,
             curve=tuple((p.words, round(p.recall_at_100, 5), round(p.p95_ms, 4)) for p in points),
         )
         return row, index, chosen.effort

@@ -145,8 +145,14 @@ class Effort:
     p99_ms: float
 
 
-def efforts(name: str, index: faiss.Index, queries: Floats, exact: Ids, target: float) -> list[Effort]:
-    """Return the points of rising effort, until two beyond the first that reaches the recall target."""
+def efforts(
+    name: str, index: faiss.Index, queries: Floats, exact: Ids, target: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Effort]:  # fmt: skip
+    """Return the points of rising effort, until two beyond the first that reaches the recall target.
+
+    `stop` is asked between points; one point is always measured.
+    """
     points: list[Effort] = []
     for step in {"IVF,SQ8": PROBES, "HNSW": EF}.get(name, (0,)):
         words = set_effort(name, index, step)
@@ -154,7 +160,7 @@ def efforts(name: str, index: faiss.Index, queries: Floats, exact: Ids, target: 
         taken = latencies_ms(lambda query: index.search(query, K), queries)
         p50, p95, p99 = (float(np.percentile(taken, q)) for q in (50, 95, 99))
         points.append(Effort(step, words, reached, p50, p95, p99))
-        if sum(point.recall_at_100 >= target for point in points) > BEYOND:
+        if stop() or sum(point.recall_at_100 >= target for point in points) > BEYOND:
             break
     return points
 

@@ -42,6 +42,8 @@ class PoolRow:
     """Effort in words, recall@100, P95 in ms: every point that was measured."""
     skipped: str = ""
     """Why the point was not measured; then every figure is 0."""
+    measured_s: float = 0.0
+    """Building and measuring together."""
 
     def record(self) -> dict[str, object]:
         """Return the row as JSON fields."""
@@ -64,12 +66,14 @@ def predicted_bytes(index: str, size: int, width: int) -> float:
 
 
 def predicted_seconds(index: str, size: int, rows: Sequence[PoolRow]) -> float:
-    """Return the seconds to build this index, from the largest one of its kind that was measured."""
+    """Return the seconds to build and measure this index, from the largest of its kind that was measured."""
     known = [row for row in rows if row.index == index and not row.skipped]
     if not known:
         return FIRST_BUILD_S[index] * size + 1.0
     last = max(known, key=lambda row: row.size)
-    return float(last.build_s * (size / last.size) ** GROWTH[index] + 1.0)
+    grown = float(size / last.size)
+    searching_s = max(0.0, last.measured_s - last.build_s) * (grown if index == "Flat" else grown**0.5)
+    return float(last.build_s * grown ** GROWTH[index] + searching_s + 1.0)
 
 
 def available_bytes() -> float:

@@ -14,7 +14,7 @@ SIZES, RECALLS, LATENCIES = ("size", "pool", "items"), ("recall_at_100", "recall
 LEGEND = 22.0
 WIDE = 10.0
 """Values that differ by more than this factor go on a logarithmic axis."""
-UNTABLED = ("predicted_bytes", "predicted_s", "skipped", "curve")
+UNTABLED = ("predicted_bytes", "predicted_s", "measured_s", "skipped", "curve")
 
 
 @dataclass(frozen=True)
