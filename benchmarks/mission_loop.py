@@ -19,7 +19,9 @@ from models.losses import margin_loss
 
 MARGIN, RATE, POSITIVES, FIRST_NEGATIVE = 0.1, 1e-4, 3, 7
 CANDIDATES, WORDS, ATTRIBUTES = 30, 32, 64
-PAIRS_PER_BATCH, QUERIES_PER_BATCH, ITEMS_AT_ONCE = 32, 8, 32
+PAIRS_AT_ONCE, QUERIES_PER_BATCH, ITEMS_AT_ONCE = 32, 8, 32
+PAIRS_PER_BATCH = QUERIES_PER_BATCH * POSITIVES * (CANDIDATES - FIRST_NEGATIVE)
+"""So that both loops take equally many optimiser steps."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,14 @@ def pool_loss(net: Night1, items: dict[str, Tensor], raw: Raw, queries: Tensor) 
 
 
 def mission_epoch(net: Night1, raw: Raw, optimizer: torch.optim.Optimizer) -> Iterator[int]:
-    """Train one epoch as the sketch does; yields the pairs of each batch."""
+    """Train one epoch as the sketch does, forward 32 pairs at a time; yields the pairs of each optimiser step."""
     for pairs in torch.split(pairs_of(raw.queries).to(raw.words.device), PAIRS_PER_BATCH):
-        optimizer.zero_grad()
-        loss = pair_loss(net, raw, pairs)
-        loss.backward()
+        optimizer.zero_grad(set_to_none=True)
+        for some in torch.split(pairs, PAIRS_AT_ONCE):
+            loss = pair_loss(net, raw, some) * (len(some) / len(pairs))
+            loss.backward()
+            loss.item()
         optimizer.step()
-        loss.item()
         yield len(pairs)
 
 

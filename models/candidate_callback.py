@@ -20,7 +20,7 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
         args: TrainingArguments,
         pairs: int,
         first_epoch: float,
-        reserve_s: float,
+        reserve_s: Callable[[], float],
     ) -> None:
         self.run, self.save, self.settings = run, save, settings
         self.rate, self.batch = args.learning_rate, args.per_device_train_batch_size
@@ -44,7 +44,7 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
         total = int(self.pairs * self.settings.epochs)
         share = self.run.share(state.global_step, max(1, state.max_steps))
         self.run.progress(step, samples=min(total, step * self.batch), total=total, share=share)
-        if self.run.should_stop(self.reserve_s):
+        if self.run.should_stop(self.reserve_s()):
             control.should_training_stop = True
 
     def on_log(

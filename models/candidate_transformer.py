@@ -44,7 +44,7 @@ class TransformerEncoder:
         (folder / TRANSFORMER / "name.txt").write_text(self.name)
 
 
-def load_transformer(checkpoint: Path, device: str | None = None) -> TransformerEncoder:
+def load_transformer(checkpoint: Path, device: str) -> TransformerEncoder:
     """Return the encoder of a checkpoint."""
     from sentence_transformers import SentenceTransformer
 

@@ -113,22 +113,22 @@ class StaticEncoder:
         save_file({"embedding": np.ascontiguousarray(self.embedding)}, folder / EMBEDDING)
 
 
-def load_candidates(checkpoint: Path) -> CandidateEncoder:
-    """Return the encoder of a checkpoint of kind candidates or pool."""
+def load_candidates(checkpoint: Path, device: str = "cpu") -> CandidateEncoder:
+    """Return the encoder of a checkpoint of kind candidates or pool; only a transformer uses `device`."""
     if (checkpoint / TRANSFORMER).is_dir():
         from models.candidate_transformer import load_transformer
 
-        return load_transformer(checkpoint)
+        return load_transformer(checkpoint, device)
     tokenizer = Tokenizer.from_file(str(checkpoint / TOKENIZER))
     return StaticEncoder(tokenizer, load_file(checkpoint / EMBEDDING)["embedding"])
 
 
-def recalls(encoder: CandidateEncoder, queries: Sequence[Query], k: int) -> Floats:
-    """Return recall@k over the whole corpus of these queries, one value per query with a relevant item."""
+def recalls(encoder: CandidateEncoder, queries: Sequence[Query], ks: Sequence[int]) -> list[Floats]:
+    """Return recall at each k over the whole corpus of these queries, one value per query with a relevant item."""
     corpus = corpus_of(queries)
     asked = [query for query in queries if relevant_of(query)]
     scores = encoder.encode_queries([query.text for query in asked]) @ encoder.encode_items(corpus).T
-    return recalls_of_scores(scores, [item.id for item in corpus], asked, k)
+    return [recalls_of_scores(scores, [item.id for item in corpus], asked, k) for k in ks]
 
 
 def recalls_of_scores(

@@ -18,7 +18,7 @@ def content_key(content: bytes) -> str:
 
 
 class EmbeddingCache:
-    """Rows of one encoder on disk; without a folder it remembers nothing."""
+    """Rows of one encoder, in memory and on disk; without a folder they are forgotten with the process."""
 
     def __init__(self, folder: Path | None, encoder: str) -> None:
         name = hashlib.sha256(encoder.encode()).hexdigest()[:24]

@@ -161,11 +161,14 @@ class Encoders:
             self._words.update(zip(new, self.tfidf.encode(new), strict=True))
         return np.stack([self._words[text] for text in texts])
 
-    def texts(self, texts: Sequence[str]) -> Floats:
+    def texts(self, texts: Sequence[str], remember: bool = True) -> Floats:
         """Return text vectors: TF-IDF first, then the sentence encoder's where one runs."""
-        words = self._tfidf(texts)
+        words = self._tfidf(texts) if remember else self.tfidf.encode(texts)
         if not self.choice.text_source:
             return words
+        if not remember:
+            self._text = self._text or _sentence_encoder(self.choice.text_source, self.device)
+            return np.concatenate([words, self._text(texts)], axis=1)
         keys = [content_key(text.encode()) for text in texts]
         new = self._texts.missing(keys)
         if new:

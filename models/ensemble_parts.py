@@ -179,7 +179,7 @@ def train_network(
 ) -> dict[str, Floats]:
     """Return one network's weights at its best epoch on the held-out queries.
 
-    Listwise softmax (ListNet, Cao et al. 2007), AdamW with linear decay; `stop` is asked every epoch.
+    Listwise softmax (ListNet, Cao et al. 2007), AdamW with linear decay; `stop` is asked every batch.
     """
     import torch
     from torch import nn
@@ -191,14 +191,8 @@ def train_network(
         logs = np.sign(rows) * np.log1p(np.abs(rows))
     mean = np.nan_to_num(np.nanmean(logs, axis=0)).astype(np.float32)
     spread = np.maximum(np.nan_to_num(np.nanstd(logs, axis=0)), 1e-6).astype(np.float32)
-    longest = max(len(pools.relevance[at]) for at in rest)
-    features = torch.zeros(len(rest), longest, rows.shape[1])
-    relevance = torch.full((len(rest), longest), -1)
-    for row, at in enumerate(rest):
-        features[row, : len(pools.relevance[at])] = torch.from_numpy(
-            squashed(pools.matrices[at], mean, spread)
-        )
-        relevance[row, : len(pools.relevance[at])] = torch.from_numpy(pools.relevance[at])
+    inputs = [torch.from_numpy(squashed(pools.matrices[at], mean, spread)) for at in rest]
+    labels = [torch.from_numpy(pools.relevance[at]) for at in rest]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = nn.ModuleDict(
@@ -213,15 +207,20 @@ def train_network(
         for epoch in range(EPOCHS):
             for group in optimizer.param_groups:
                 group["lr"] = PEAK_RATE * (1 - epoch / EPOCHS)
-            order = torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(len(rest)))
-            for chosen in torch.split(order, BATCH):
-                x = nn.functional.dropout(features[chosen], DROPOUT / 2)
+            order = np.random.default_rng([seed, epoch]).permutation(len(rest))
+            for start in range(0, len(order), BATCH):
+                chosen = order[start : start + BATCH]
+                padded = nn.utils.rnn.pad_sequence([inputs[row] for row in chosen], batch_first=True)
+                grades = nn.utils.rnn.pad_sequence([labels[row] for row in chosen], True, -1)
+                x = nn.functional.dropout(padded, DROPOUT / 2)
                 for layer in ("first", "second"):
                     x = nn.functional.dropout(torch.relu(net[f"{layer}_norm"](net[layer](x))), DROPOUT)
-                loss = listwise_loss(net["last"](x)[..., 0], relevance[chosen])
+                loss = listwise_loss(net["last"](x)[..., 0], grades)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
+                if stop():
+                    return kept
             now = _weights(net, mean, spread)
             judged = ListwiseNetworks([now])
             score = mean_ndcg(
@@ -229,8 +228,6 @@ def train_network(
             )
             if score > best:
                 best, kept = score, now
-            if stop():
-                break
     return kept
 
 

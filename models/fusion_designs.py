@@ -60,6 +60,8 @@ class Board:
     """Design -> seed -> validation nDCG@10 per query, NaN where a query admits none."""
     drops: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Modality -> mean and lower 97.5 % bound of what permuting it costs on validation."""
+    took_s: dict[str, float] = field(default_factory=dict)
+    """Design -> longest whole training of it, real seconds."""
 
     def plan(self) -> list[tuple[Design, int]]:
         """Return every training in order of value, as far as is known by now: what is likely to be handed over,
@@ -107,7 +109,9 @@ class Board:
         chosen = BOTH if BOTH in self.scores else FUSION
         why = "nothing else validates better by more than a standard error"
         if LEANER in self.scores and self.not_shown:
-            gain, error = self.advantage(LEANER, FUSION)
+            gain, error = self.advantage(LEANER, chosen)
+            if gain == -np.inf:  # no seed in common
+                gain, error = self.advantage(LEANER, FUSION)
             if gain > -error:
                 chosen = LEANER
                 why = f"{' and '.join(self.not_shown)} not shown to be read; without: {gain:+.4f}"
@@ -144,6 +148,7 @@ class Board:
             "reference_words": WORDS[LATE],
             "present": self.present,
             "drops": self.drops,
+            "took_s": self.took_s,
             "ablation": rows,
             "per_query": per_query,
         }
@@ -154,6 +159,7 @@ class Board:
         if not (out / CHOICE).exists():
             return
         document = json.loads((out / CHOICE).read_text())
+        self.took_s = dict(document["took_s"])
         self.drops = {m: (pair[0], pair[1]) for m, pair in document["drops"].items()}
         self.scores = {
             name: {

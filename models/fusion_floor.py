@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.dataset import Query
+from models.encoder_choice import choose
+from models.encoders import has_pictures
 from models.pretrained import MINILM_TEXTS_PER_S
 from models.settings import FusionSettings
 from models.text_features import WIDTH
@@ -53,7 +55,9 @@ class Floor:
         return f"{needs}; {min(fit, len(seeds))} of {len(seeds)} seeds fit."
 
 
-def measure_floor(train: Sequence[Query], settings: FusionSettings, device: str = "cpu") -> Floor:
+def measure_floor(
+    train: Sequence[Query], settings: FusionSettings, stage_s: float = float("inf"), device: str = "cpu"
+) -> Floor:
     """Return the floor of one training on this data and machine; takes about a second."""
     import torch
 
@@ -82,4 +86,5 @@ def measure_floor(train: Sequence[Query], settings: FusionSettings, device: str 
     torch.set_num_threads(threads)
     texts = {t for query in train for t in (query.text, *(c.text for c in query.candidates))}
     steps = -(-len(train) // size) * settings.epochs
-    return Floor(steps, step_s, len(texts) / MINILM_TEXTS_PER_S)
+    choice = choose(settings.text_encoder, settings.vision_encoder, len(texts), stage_s, has_pictures(train))
+    return Floor(steps, step_s, len(texts) / MINILM_TEXTS_PER_S if choice.text_source else 0.0)

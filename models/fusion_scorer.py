@@ -46,10 +46,10 @@ class FusionScorer:
             requests.append(Request(parts, packed[number]))
         return requests
 
-    def search_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return everything that depends on a search alone, shape (texts, width)."""
+    def search_vectors(self, texts: Sequence[str], remember: bool = True) -> NDArray[np.float32]:
+        """Return everything that depends on a search alone, shape (texts, width); serving remembers none."""
         with torch.inference_mode():
-            vectors = torch.from_numpy(self._encoders.texts(texts))
+            vectors = torch.from_numpy(self._encoders.texts(texts, remember))
             search = self.network.search_side(vectors.to(self.device))
             packed = torch.cat([search[name] for name in sorted(search)], dim=-1)
             return np.asarray(packed.cpu().numpy())

@@ -168,7 +168,7 @@ def _skipped(
 def measure(run: TrainerRun, settings: PoolSettings) -> None:
     """Measure pool after pool until the next one does not fit."""
     run.phase("load")
-    encoder = load_candidates(best_checkpoint(run.inputs["stage.candidates"]))
+    encoder = load_candidates(best_checkpoint(run.inputs["stage.candidates"]), run.device)
     images = run.inputs.get("images")
     train, val = load_split(run.inputs["train"], images), load_split(run.inputs["val"], images)
     if not serving_saved(run):

@@ -19,7 +19,7 @@ K = 100
 JITTER = 0.15
 """Length of the noise added to a copied unit vector, before it is made a unit vector again."""
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-EF = (100, 128, 192, 256, 384, 512)
+EF = (100, 128, 192, 256, 384, 512, 768, 1024)
 HNSW_LINKS = 32
 MOST_LISTS = 4096
 BEYOND = 2
@@ -193,7 +193,7 @@ class PoolIndex:
     def __init__(self, encoder: CandidateEncoder, index: faiss.Index, vectors: Floats, name: str) -> None:
         self.encoder, self.index, self.vectors, self.name = encoder, index, vectors, name
         self.size = int(index.ntotal)
-        self.timed_path = f"query text: static encoder, then {name}"
+        self.timed_path = f"query text: {encoder.encoder}, then {name}"
 
     def search(self, texts: Sequence[str], k: int) -> Ids:
         """Return the positions of the k nearest items per search text, shape (texts, k)."""

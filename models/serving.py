@@ -8,8 +8,9 @@
 
 Candidates come from night 3's encoder and index, their scores from night 1's fusion ranker. Night 2's
 ranker reads V1.0's score as a feature, so it orders the top only where the caller gives V1.0's scores
-(`v1`). Everything that depends on an item alone was computed when the bundle was built; a request
-costs one encoding of the search, one index search, a gather, and fusion over DEPTH candidates.
+(`v1`); a bundle holds no pictures, so what it knows of them comes through fusion's score alone.
+Everything that depends on an item alone was computed when the bundle was built; a request costs one
+encoding of the search, one index search, a gather, and fusion over DEPTH candidates.
 """
 
 import json
@@ -99,17 +100,16 @@ class Scorer:
         place = Path(folder)
         try:
             described = json.loads((place / FILE).read_text())
-            lines = (place / ITEMS).read_text().splitlines()
+            items = [_item(line) for line in (place / ITEMS).read_text().split("\n") if line]
             index = faiss.read_index(str(place / INDEX))
             with np.load(place / SIDES, allow_pickle=False) as stored:
                 sides = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise NightError(
                 f"{place}: not a whole serving bundle ({error}); take it again from the hand-over"
             ) from error
         fusion = load_fusion(place / FUSION) if described["fusion"] else None
         ranker = load_any_ranker(place / RANKER) if described["ranker"] else None
-        items = [_item(line) for line in lines]
         return cls(load_candidates(place), index, items, fusion, sides, ranker)
 
     def save(self, folder: Path, fusion: Path | None, ranker: Path | None, facts: dict[str, object]) -> None:
@@ -143,7 +143,9 @@ class Scorer:
     def encode(self, text: str) -> EncodedSearch:
         """Return the search, encoded for the index and for fusion."""
         vector = self.generator.encode_queries([text])[0]
-        return EncodedSearch(vector, self.fusion.search_vectors([text])[0] if self.fusion else None)
+        return EncodedSearch(
+            vector, self.fusion.search_vectors([text], remember=False)[0] if self.fusion else None
+        )
 
     def search(self, text: str, k: int = 10, v1: V1 | None = None) -> list[Hit]:
         """Return the k best items for a search text, best first; with `v1` night 2's ranker orders the top."""

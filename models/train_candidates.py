@@ -1,8 +1,8 @@
 """Candidate generator (`python -m models.train_candidates`): search, relevant item, hard negative.
 
 Besides the other items of a batch, every pair has a negative of its own: an item that was judged
-irrelevant for this very search and that a text search would rank high. Items that nobody judged are
-never taken: they may be relevant.
+irrelevant for this very search and that a text search would rank high. Only where its pool has none is
+another item drawn, which nobody judged for this search.
 """
 
 import os
@@ -32,6 +32,7 @@ from models.dataset import Query
 from models.settings import CandidateSettings, read_settings
 from models.stage_best import forget_old
 from nightshift.checkpoint import read_state
+from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -40,7 +41,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 RESERVE_S = 1.5
 Encoder = StaticEncoder | TransformerEncoder
 DEEP, SHALLOW = 100, 10
-GOOD = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Triple:
 
 
 def training_triples(queries: Sequence[Query], seed: int) -> list[Triple]:
-    """Return (search, item of relevance 2 and more, hard negative); without one, any other item stands in.
+    """Return (search, relevant item, hard negative); without one, an item of another pool stands in.
 
     The hardest negatives of a pool come first, and each of its pairs takes another one.
     """
@@ -66,9 +66,11 @@ def training_triples(queries: Sequence[Query], seed: int) -> list[Triple]:
         scores = plain.scores([query.text])[0]
         irrelevant = [item for item in query.candidates if item.relevance == 0]
         irrelevant.sort(key=lambda item: -scores[row_of[item.id]])
-        relevant = [item for item in query.candidates if item.relevance >= GOOD]
+        good, pool = relevant_of(query), {item.id for item in query.candidates}
+        relevant = [item for item in query.candidates if item.id in good]
+        others = irrelevant or [item for item in corpus if item.id not in pool] or corpus
         for number, item in enumerate(relevant):
-            other = irrelevant[number % len(irrelevant)] if irrelevant else corpus[rng.integers(len(corpus))]
+            other = others[number % len(others) if irrelevant else rng.integers(len(others))]
             triples.append(Triple(query.text, item_text(item), item_text(other)))
     return triples
 
@@ -87,12 +89,17 @@ class Progress:
     def __init__(self, run: TrainerRun, val: Sequence[Query], encoder: CandidateEncoder) -> None:
         self.run, self.val, self.encoder = run, val, encoder
         self.plain = text_search_recall(val, DEEP)
+        self.ending_s = 0.0
+
+    def reserve_s(self) -> float:
+        """Return the real seconds to keep for the last evaluation and checkpoint."""
+        return max(RESERVE_S, 2 * self.ending_s)
 
     def evaluate_and_save(self, step: int, epoch: float) -> None:
         """Score validation with the weights as they are, tell it, and save exactly these weights."""
         self.run.phase("evaluate")
-        deep = float(recalls(self.encoder, self.val, DEEP).mean())
-        shallow = float(recalls(self.encoder, self.val, SHALLOW).mean())
+        began_s = boottime_s()
+        deep, shallow = (float(each.mean()) for each in recalls(self.encoder, self.val, (DEEP, SHALLOW)))
         self.run.metrics(
             step,
             val_recall_at_100=deep,
@@ -110,6 +117,7 @@ class Progress:
             encoders={"text": self.encoder.encoder},
         )
         forget_old(self.run.folder.checkpoints)
+        self.ending_s = max(self.ending_s, boottime_s() - began_s)
         self.run.phase("train")
 
 
@@ -126,6 +134,9 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: Encoder, train: S
     from models.candidate_callback import NightCallback
 
     triples = training_triples(train, run.seed)
+    if not triples:
+        print("no training query has a relevant item: nothing can be learned")
+        return
     columns = {
         "anchor": [t.search for t in triples],
         "positive": [t.item for t in triples],
@@ -161,7 +172,9 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: Encoder, train: S
         args=arguments,
         train_dataset=Dataset.from_dict(columns),
         loss=MultipleNegativesRankingLoss(model),
-        callbacks=[NightCallback(run, save, settings, arguments, len(triples), first_epoch, RESERVE_S)],
+        callbacks=[
+            NightCallback(run, save, settings, arguments, len(triples), first_epoch, progress.reserve_s)
+        ],
     )
     trainer.train()
 
@@ -185,7 +198,7 @@ def begin(run: TrainerRun, settings: CandidateSettings, train: Sequence[Query]) 
     """Return the encoder to start from, its epoch and its step: resumed, pretrained, or random vectors."""
     if run.resume:
         state = read_state(run.resume)
-        resumed: Encoder = load_candidates(run.resume)  # type: ignore[assignment]
+        resumed: Encoder = load_candidates(run.resume, run.device)  # type: ignore[assignment]
         return resumed, float(str(state["epoch"])), int(str(state["step"]))
     if transformer := wanted_transformer(settings, run.device):
         return transformer, 0.0, 0
@@ -210,7 +223,7 @@ def main() -> int:
     progress = Progress(run, val, encoder)
     if not run.resume:
         progress.evaluate_and_save(step, epoch)
-    if not run.should_stop(RESERVE_S) and epoch < settings.epochs:
+    if not run.should_stop(progress.reserve_s()) and epoch < settings.epochs:
         fit(run, settings, encoder, train, progress, epoch)
     run.finish()
     return 0

@@ -6,7 +6,7 @@ beside them, on all of train, as what a user would pick instead.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -112,14 +112,17 @@ class Growing:
         self.unseen[kind] = scores
 
 
-def unseen_ndcg(growing: Growing, ensemble: Ensemble, recipe: Sequence[str]) -> Scores:
+def unseen_ndcg(growing: Growing, val: Mapping[str, Sequence[Scores]], recipe: Sequence[str]) -> Scores:
     """Return nDCG@10 per query of a sum of kinds, on validation and, where it is clean, out of fold.
+
+    `val` are each kind's scores of the validation pools, standardised.
 
     Out-of-fold scores are not clean where a column is an earlier model's score, which saw the labels.
     """
     data = growing.data
-    chosen = Ensemble(ensemble.trees, ensemble.parts, tuple(recipe))
-    values = [ndcg_per_query(chosen.score_matrices(data.val.matrices), data.val.relevance)]
+    pools = range(len(data.val.relevance))
+    together = [np.sum([val[kind][at] for kind in recipe], axis=0) for at in pools]
+    values = [ndcg_per_query(together, data.val.relevance)]
     if not (data.space and data.space.fusion):
         known = list(growing.unseen[recipe[0]])
         summed = [np.sum([growing.unseen[kind][at] for kind in recipe], axis=0) for at in known]
@@ -131,7 +134,9 @@ def choose_recipe(growing: Growing, ensemble: Ensemble) -> tuple[tuple[str, ...]
     """Return the largest sum within a standard error of the best, and the table of all."""
     kinds = [kind for kind in KINDS if kind in growing.unseen]
     recipes = [r for size in range(1, len(kinds) + 1) for r in combinations(kinds, size)]
-    values = {recipe: unseen_ndcg(growing, ensemble, recipe) for recipe in recipes}
+    matrices = growing.data.val.matrices
+    val = {k: Ensemble(ensemble.trees, ensemble.parts, (k,)).score_matrices(matrices) for k in kinds}
+    values = {recipe: unseen_ndcg(growing, val, recipe) for recipe in recipes}
     means = {recipe: float(np.nanmean(each)) for recipe, each in values.items()}
     best = max(means, key=lambda recipe: means[recipe])
     chosen = best

@@ -6,9 +6,10 @@ fusion (their sum is one more candidate) and as what else they must be compared 
 stage lasts; the design is chosen on validation.
 """
 
+import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from models.data import load_split
 from models.dataset import Query
 from models.encoder_choice import choose
 from models.encoders import Encoders, has_pictures
-from models.fusion_designs import BOTH, FUSION, LATE, Board, lower_bound, present_modalities
+from models.fusion_designs import BOTH, FUSION, LATE, Board, Floats, lower_bound, present_modalities
 from models.fusion_floor import TOO_SMALL
 from models.fusion_pools import Pools, item_rows, make_pools, pool_ndcg
 from models.fusion_sum import FusionSum, Network, load_network, load_single, save_model
@@ -99,12 +100,12 @@ class Stage:
     train: Pools
     val: Pools
     board: Board
-    took_s: dict[str, float] = field(default_factory=dict)
-    """Design -> longest training of it, real seconds."""
 
     def trained(self) -> list[tuple[str, int]]:
         """Train what the board plans, as far as the stage lasts; return what was left out."""
         under_way = self._under_way()
+        for seed in self.board.seeds:
+            self._add_up(seed)
         while True:
             plan = [(d.name, s) for d, s in self.board.plan() if d.name in self.settings.designs]
             pending: list[tuple[str, int]] = [
@@ -118,12 +119,13 @@ class Stage:
             if chosen is None:
                 return pending
             began_s = boottime_s()
-            whole = self._train(*chosen, len(plan) - len(pending), len(plan), resume)
-            self._add_up(chosen[1])
-            if not whole:
+            if not self._train(*chosen, len(plan) - len(pending), len(plan), resume):
                 return [one for one in pending if one != chosen]
             under_way, name = None, chosen[0]
-            self.took_s[name] = max(self.took_s.get(name, 0.0), boottime_s() - began_s)
+            took_s = self.board.took_s
+            took_s[name] = max(took_s.get(name, 0.0), boottime_s() - began_s)
+            self.board.write(self.run.folder.out)
+            self._add_up(chosen[1])
 
     def _add_up(self, seed: int) -> None:
         """Save the sum of this seed's fusion and plain late fusion, once both are there."""
@@ -134,16 +136,20 @@ class Stage:
             return
         network = FusionSum([load_single(path) for path in parts if path]).to(self.run.device)
         scores = pool_ndcg(network, self.val)
+        if (BOTH, seed) not in best:
+            self._save_sum(network, seed, float(np.nanmean(scores)))
+        self.board.scores.setdefault(BOTH, {})[seed] = scores
+        self.board.write(self.run.folder.out)
+
+    def _save_sum(self, network: FusionSum, seed: int, score: float) -> None:
         self.run.phase("checkpoint")
         self.run.save(
             self._next_step(), lambda folder: save_model(folder, network.cpu(), self.encoders), kind="fusion",
-            selection_score=float(np.nanmean(scores)), seed=seed, design=BOTH,
+            selection_score=score, seed=seed, design=BOTH,
             modalities=list(network.modalities), encoders=dict(self.encoders.choice.spoken),
             parameters=sum(p.numel() for p in network.parameters()),
         )  # fmt: skip
         self.run.phase("train")
-        self.board.scores.setdefault(BOTH, {})[seed] = scores
-        self.board.write(self.run.folder.out)
 
     def _under_way(self) -> tuple[str, int] | None:
         if self.run.resume is None:
@@ -152,8 +158,9 @@ class Stage:
         return str(state["design"]), int(str(state["seed"]))
 
     def _room_for(self, name: str) -> bool:
-        known = {n: s / COST.get(n, 1.0) for n, s in self.took_s.items()}
-        expected_s = self.took_s.get(name, max(known.values(), default=0.0) * COST.get(name, 1.0))
+        took_s = self.board.took_s
+        known = {n: s / COST.get(n, 1.0) for n, s in took_s.items()}
+        expected_s = took_s.get(name, max(known.values(), default=0.0) * COST.get(name, 1.0))
         return self.run.seconds_left() > 1.1 * expected_s + 2 * SAVE_RESERVE_S and not self.run.should_stop(0)
 
     def _next_step(self) -> int:
@@ -169,13 +176,22 @@ class Stage:
             aloud=number == 0, resume=resume,
         )  # fmt: skip
         whole = training.to_the_end()
+        if not whole and self.board.scores.get(name):
+            self._forget(name, seed)  # half a training would speak for a seed
+            return False
         best = best_by_design(whole_checkpoints(self.run.folder.checkpoints)).get((name, seed))
         network = load_network(best).to(self.run.device) if best else training.network
         self.board.scores.setdefault(name, {})[seed] = pool_ndcg(network, self.val)
-        if name == FUSION and not self.board.drops and len(self.board.present) > 1:
-            self.board.drops = self._drops(network)
         self.board.write(self.run.folder.out)
+        if whole and name == FUSION and not self.board.drops and len(self.board.present) > 1:
+            self.board.drops = self._drops(network)
         return whole
+
+    def _forget(self, name: str, seed: int) -> None:
+        for path in whole_checkpoints(self.run.folder.checkpoints):
+            state = read_state(path)
+            if (state.get("design"), state.get("seed")) == (name, seed):
+                shutil.rmtree(path)
 
     def _drops(self, network: Network) -> dict[str, tuple[float, float]]:
         """Return per modality what permuting it across all candidates costs on validation."""
@@ -183,8 +199,10 @@ class Stage:
         rng, drops = np.random.default_rng([self.run.seed, 1]), {}
         intact = pool_ndcg(network, self.val)
         for modality in self.board.present:
-            lost = []
-            for _ in range(PERMUTATIONS):
+            lost: list[Floats] = []
+            while len(lost) < PERMUTATIONS:
+                if self.run.should_stop(SAVE_RESERVE_S):
+                    return {}
                 items = dict(self.val.items)
                 donors = torch.from_numpy(rng.permutation(len(items[modality]))).to(self.run.device)
                 items[modality] = items[modality][donors]
@@ -214,7 +232,7 @@ def train(run: TrainerRun, settings: FusionSettings) -> None:
     left_out = stage.trained()
     if left_out:
         print("no time for:", ", ".join(f"{name} with seed {seed}" for name, seed in left_out))
-    floor_s = stage.took_s.get(FUSION)
+    floor_s = board.took_s.get(FUSION)
     if floor_s is not None and floor_s < TOO_SMALL * stage_s < np.inf:
         print(
             f"TOO_SMALL: one training took {floor_s:.0f} s of {stage_s:.0f} s; the rest went to seeds and designs"

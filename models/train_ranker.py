@@ -133,6 +133,10 @@ def train_ensembles(run: TrainerRun, data: RankingData, settings: RankerSettings
         known = recipe, table
         ensemble = Ensemble(ensemble.trees, ensemble.parts, recipe)
         score, step = selection_score(ensemble, data), steps + 1 + number
+        # before the checkpoint: a seed that is saved is not grown again, so its choice must be known
+        write_choice(
+            run.folder, ENSEMBLE, recipe, table, "the largest sum within a standard error of the best"
+        )
         ending.save(
             step,
             ensemble,
@@ -141,9 +145,6 @@ def train_ensembles(run: TrainerRun, data: RankingData, settings: RankerSettings
             selection_score=score,
             seed=seed,
             recipe=list(recipe),
-        )
-        write_choice(
-            run.folder, ENSEMBLE, recipe, table, "the largest sum within a standard error of the best"
         )
         run.metrics(step, **{f"ensemble_{seed}_ndcg_at_10": score})
         samples, total = steps * (number + 2), steps * (1 + len(run.seeds))

@@ -161,25 +161,32 @@ def tune(tuning: Tuning, ensembles: int = 0) -> str:
 
 
 def tuned_ensembles(tuning: Tuning, earlier: Path) -> int:
-    """Put the tuned bag into the training stage's ensembles, seed by seed; return how many there is time for."""
+    """Put the tuned bag into the training stage's ensembles, seed by seed; return how many there was time for.
+
+    Only where all of them could be made they are chosen: one tuned seed does not replace three.
+    """
     run, parameters, made = tuning.run, tuning.log.best.parameters, 0
     best = best_by_design(whole_checkpoints(StageDir(earlier).checkpoints))
     mine = newest_by_trial(run, tuning.log.best.number)
-    for seed, path in sorted((seed, path) for (design, seed), path in best.items() if design == ENSEMBLE):
-        ensemble, _ = load_ensemble(path, run.device)
+    seeds = sorted((seed for design, seed in best if design == ENSEMBLE), key=lambda seed: seed != run.seed)
+    recipe: tuple[str, ...] = ()
+    for seed in seeds:
+        ensemble, _ = load_ensemble(best[ENSEMBLE, seed], run.device)
         trees = load_ranker(mine, run.device)[0] if seed == run.seed and mine else _bag_of(tuning, seed)
         if trees is None:
-            break
-        tuned = Ensemble(trees, ensemble.parts, ensemble.recipe)
+            return made
+        recipe = ensemble.recipe
+        tuned = Ensemble(trees, ensemble.parts, recipe)
         step = tuning.settings.trials + 1 + made
         score = selection_score(tuned, tuning.data)
         tuning.ending.save(
-            step, tuned, parameters, design=TUNED, selection_score=score, seed=seed, recipe=list(tuned.recipe)
+            step, tuned, parameters, design=TUNED, selection_score=score, seed=seed, recipe=list(recipe)
         )
+        made += 1
+    if made:
         known = known_recipe(StageDir(earlier))
         why = "tuned LightGBM gains out of fold and loses nothing on validation"
-        write_choice(run.folder, TUNED, tuned.recipe, known[1] if known else [], why)
-        made += 1
+        write_choice(run.folder, TUNED, recipe, known[1] if known else [], why)
     return made
 
 

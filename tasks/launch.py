@@ -68,6 +68,12 @@ def costs_of(request: NightRequest, data_origin: str) -> ProcessCosts:
     )
 
 
+def night_device() -> str:
+    """Return the device that a night on this machine trains on, as torch names it."""
+    gpus, _ = find_gpus()
+    return f"cuda:{gpus[0].index}" if gpus else "cpu"
+
+
 def make_seal(request: NightRequest) -> Seal:
     """Return the promise of this night, data checked and hashed.
 
@@ -81,7 +87,6 @@ def make_seal(request: NightRequest) -> Seal:
     table = timetable(plan, request.night, day)
     costs = costs_of(request, data.origin)
     refuse_too_fast(table, costs, request.speed)
-    gpus, _ = find_gpus()
     rehearsed = request.speed != 1
     return Seal(
         night=request.night,
@@ -95,7 +100,7 @@ def make_seal(request: NightRequest) -> Seal:
         handoffs=usable_handoffs(request.home, _earlier_nights(plan, request.night)),
         home=str(request.home.resolve()),
         plan_dir=str(request.plan_dir.resolve()),
-        device=f"cuda:{gpus[0].index}" if gpus else "cpu",
+        device=night_device(),
         seed=plan.seeds[0],
         nonce=secrets.token_hex(16),
         judge_sha256=judge_code_sha256(),

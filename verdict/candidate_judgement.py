@@ -22,7 +22,7 @@ from verdict.judgement import Judgement
 from verdict.scored import load_queries
 from verdict.seal import Seal
 from verdict.statistics import t_interval
-from verdict.timing import CALLS, TEXT_CALLS, Latency, distinct_texts, latency_facts, time_calls
+from verdict.timing import CALLS, TEXT_CALLS, WARM_UP, Latency, distinct_texts, latency_facts, time_calls
 
 K, SHALLOW = 100, 10
 PROBES = 200
@@ -41,7 +41,7 @@ def judge_candidates(run: RunDir, seal: Seal, evidence: Evidence) -> Judgement:
     queries = {
         s: [q for q in load_queries(seal, s) if isinstance(q, Query)] for s in ("train", "val", "test")
     }
-    gains = _recall(result, evidence.checkpoint, queries)
+    gains = _recall(result, evidence.checkpoint, queries, seal.device)
     pool = _newest_pool(run, seal)
     texts = [q.text for split in queries.values() for q in split]
     latency = _latency(result, run, seal, pool, texts)
@@ -72,9 +72,9 @@ def _answer(
     return None
 
 
-def _recall(result: Judgement, checkpoint: Path, queries: dict[str, list[Query]]) -> np.ndarray:
+def _recall(result: Judgement, checkpoint: Path, queries: dict[str, list[Query]], device: str) -> np.ndarray:
     """Return per test query the gain in recall@100 over BM25; fills scores and encoders."""
-    encoder = load_candidates(checkpoint)
+    encoder = load_candidates(checkpoint, device)
     result.encoders = {"text": encoder.encoder}
     gains = np.empty(0)
     for split, name in (("val", "validation"), ("test", "test")):
@@ -116,9 +116,12 @@ def _inside_pools(encoder: CandidateEncoder, queries: list[Query]) -> dict[str, 
     """Return recall@10 within the judged pools, the only place where V1.0 has scores."""
     ours: list[float] = []
     v1: list[float] = []
-    for query in queries:
+    row_of = {item.id: row for row, item in enumerate(corpus_of(queries))}
+    items = encoder.encode_items(corpus_of(queries))
+    searches = encoder.encode_queries([query.text for query in queries])
+    for query, search in zip(queries, searches, strict=True):
         ids, relevant = [item.id for item in query.candidates], relevant_of(query)
-        scores = encoder.encode_items(query.candidates) @ encoder.encode_queries([query.text])[0]
+        scores = items[[row_of[one] for one in ids]] @ search
         for values, into in ((scores, ours), (query.scores_v1(), v1)):
             order = np.argsort(-values, kind="stable")[:SHALLOW]
             into.append(recall_at_k([ids[i] for i in order], relevant, SHALLOW))
@@ -149,12 +152,13 @@ def _latency(
         result.latency = latency_facts(latency) if latency else {}
         return latency
     scorer = Scorer.load(path)
-    distinct = distinct_texts(texts, len(texts) + CALLS)
+    asked = next((c.path for c in seal.night.criteria if c.metric is Metric.INFERENCE_MS), "vectors")
+    fresh = WARM_UP + (CALLS if asked == "text" else TEXT_CALLS)
+    distinct = distinct_texts(texts, CALLS + fresh)
     encoded = [scorer.encode(text) for text in distinct[:CALLS]]
     vectors = time_calls([lambda e=one: scorer.search_encoded(e) for one in encoded], scorer.timed_path)  # type: ignore[misc]
-    asked = next((c.path for c in seal.night.criteria if c.metric is Metric.INFERENCE_MS), "vectors")
-    fresh = distinct[-(CALLS if asked == "text" else TEXT_CALLS) :]
-    text = time_calls([lambda t=one: scorer.search(t) for one in fresh], scorer.text_path)  # type: ignore[misc]
+    searching = [lambda t=one: scorer.search(t) for one in distinct[CALLS:]]  # type: ignore[misc]
+    text = time_calls(searching, scorer.text_path, WARM_UP)
     result.latency = latency_facts(text) if asked == "text" else latency_facts(vectors, text)
     return text if asked == "text" else vectors
 

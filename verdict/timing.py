@@ -4,7 +4,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from itertools import count as count_from
 
 import numpy as np
 from pydantic import JsonValue
@@ -67,11 +68,16 @@ def one_thread() -> Iterator[None]:
             faiss.omp_set_num_threads(before[1])
 
 
-def time_calls(calls: Sequence[Callable[[], object]], path: str) -> Latency:
-    """Return the latency of these calls on one core, the first few repeated unmeasured as a warm-up."""
+def time_calls(calls: Sequence[Callable[[], object]], path: str, warm_up: int = 0) -> Latency:
+    """Return the latency of these calls on one core.
+
+    The first `warm_up` calls are made unmeasured, once: calls that remember what they were asked are not
+    timed on it. Without them the first few calls are repeated.
+    """
+    before, calls = (calls[:warm_up], calls[warm_up:]) if warm_up else (calls[:WARM_UP], calls)
     taken_ms = np.empty(len(calls))
     with one_thread():
-        for call in calls[:WARM_UP]:
+        for call in before:
             call()
         for number, call in enumerate(calls):
             begin = boottime_s()
@@ -88,24 +94,32 @@ def time_scorer(scorer: PoolScorer, requests: Sequence[Request], seed: int) -> L
 
 
 def distinct_texts(texts: Sequence[str], count: int) -> list[str]:
-    """Return so many different search texts: the given ones, then pairs of them."""
+    """Return so many different search texts: the given ones, then pairs of them, then numbered ones."""
     distinct = list(dict.fromkeys(texts))
     pairs = (
         f"{a} {b}"
         for step in range(1, len(distinct))
         for a, b in zip(distinct, distinct[step:], strict=False)
     )
-    return [*distinct, *islice(pairs, max(0, count - len(distinct)))][:count]
+    known = set(distinct)
+    more = (text for text in chain(pairs, _numbered(distinct)) if text not in known)
+    return [*distinct, *islice(more, max(0, count - len(distinct)))][:count]
+
+
+def _numbered(texts: Sequence[str]) -> Iterator[str]:
+    for number in count_from(2):
+        yield from (f"{text} {number}" for text in texts)
 
 
 def time_texts(scorer: PoolScorer, queries: Sequence[Query], calls: int) -> Latency:
     """Return the latency from the bare text, encoder included: no text was encoded before."""
-    texts = distinct_texts([query.text for query in queries], len(queries) + calls)[len(queries) :]
+    known = len({query.text for query in queries})
+    texts = distinct_texts([query.text for query in queries], known + WARM_UP + calls)[known:]
     asked = [
         Query("", text, queries[number % len(queries)].candidates[:POOL]) for number, text in enumerate(texts)
     ]
     path = f"bare text given: {scorer.encoders.get('text', 'text features')}, then as above"
-    return time_calls([lambda q=query: scorer.score(scorer.encode([q])[0]) for query in asked], path)  # type: ignore[misc]
+    return time_calls([lambda q=query: scorer.score(scorer.encode([q])[0]) for query in asked], path, WARM_UP)  # type: ignore[misc]
 
 
 def latency_facts(latency: Latency, text: Latency | None = None) -> dict[str, JsonValue]:

@@ -17,6 +17,7 @@ from schedules.clock import SystemClock
 from schedules.plan import Plan
 from schedules.timetable import Timetable, timetable
 from schedules.window import night_under_way_or_next, resolve_zone
+from tasks.launch import night_device
 
 PlanFile = Annotated[Path | None, typer.Argument(help="A plan file; the built-in three nights without one.")]
 
@@ -96,7 +97,10 @@ def floor_sentences(
         train = load_split(source.splits["train"], source.images)
         return {
             table.night.name: measure_floor(
-                train, FusionSettings.model_validate(slot.stage.settings)
+                train,
+                FusionSettings.model_validate(slot.stage.settings),
+                60 * slot.planned_minutes,
+                night_device(),
             ).sentence(60 * slot.planned_minutes, seeds)
             for table, slot in stages
         }

@@ -15,6 +15,7 @@ from models.candidates import (
 from models.dataset import Candidate, Query
 from models.pool import Pool, PoolIndex, build, efforts, least_effort, load_pool, recall, set_effort
 from models.pool_plan import PoolRow, predicted_seconds, why_skip
+from models.train_candidates import training_triples
 
 TEXTS = ["red smoky cocktail", "green tea from japan", "smoky beer", "black coffee kenya"] * 3
 
@@ -66,6 +67,15 @@ def test_relevant_items_and_recall():
         item_text(Candidate("a", "tea", 1, 0.0, attributes={"from": "japan", "tags": ("hot",)}))
         == "tea japan hot"
     )
+
+
+def test_labels_of_one_grade_teach_too_and_a_negative_is_never_the_query_s_own_item():
+    liked = tuple(Candidate(f"a{i}", f"tea {i}", 1, 0.0) for i in range(2))
+    other = (Candidate("b", "beer", 1, 0.0), Candidate("c", "red beer", 0, 0.0))
+    triples = training_triples([Query("q", "tea", liked), Query("p", "beer", other)], seed=1)
+    assert [(t.search, t.item) for t in triples] == [("tea", "tea 0"), ("tea", "tea 1"), ("beer", "beer")]
+    assert triples[2].negative == "red beer"
+    assert {t.negative for t in triples[:2]} <= {"beer", "red beer"}
 
 
 def test_a_pool_grows_by_labelled_copies():

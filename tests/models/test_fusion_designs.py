@@ -40,6 +40,8 @@ def test_a_modality_that_is_not_shown_to_be_read_is_left_out_where_that_costs_no
     assert made.design(LEANER).modalities == ("text", "attributes")
     costly = board(silent, fusion=0.0, late=0.0, both=0.0, leaner=-0.05)
     assert costly.choose()[0] == BOTH
+    beaten = board(silent, fusion=0.0, late=0.0, both=0.03, leaner=0.0)
+    assert beaten.choose()[0] == BOTH
 
 
 def test_what_is_likely_to_be_handed_over_is_trained_first_for_every_seed():

@@ -9,6 +9,7 @@ import pytest
 from models.candidates import StaticEncoder, corpus_of, item_text, train_tokenizer
 from models.data import load_split
 from models.data_catalogue import catalogue
+from models.dataset import Candidate
 from models.encoder_choice import Choice
 from models.encoders import MODALITIES, Encoders
 from models.fusion import new_network
@@ -65,6 +66,18 @@ def test_the_top_is_what_fusion_says_of_the_nearest_candidates(bundle):
     scores = built.fusion.score(built.fusion.encode([type(queries[0])("q", text, pool)])[0])
     expected = [pool[i].id for i in np.argsort(-scores, kind="stable")]
     assert [hit.id for hit in built.search(text, DEPTH)] == expected
+
+
+def test_an_item_may_hold_any_line_separator_and_searches_are_not_remembered(bundle, tmp_path):
+    built, _, queries, _ = bundle
+    odd = Candidate("odd", "first\u2028second\x85third", 0, 0.0)
+    again = Scorer.build(built.generator, [*built.items[:40], odd], None)
+    again.save(tmp_path / "b", None, None, {})
+    assert Scorer.load(tmp_path / "b").items[-1].text == odd.text
+    before = len(built.fusion._encoders._words)
+    for number in range(5):
+        built.search(f"{queries[0].text} {number}")
+    assert len(built.fusion._encoders._words) == before
 
 
 def test_more_than_the_depth_keeps_the_order_of_the_index_behind(bundle):

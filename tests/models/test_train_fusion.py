@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,3 +120,13 @@ def test_every_seed_gets_its_sum_and_a_choice_is_written(tmp_path, bar):
     assert {row["design"] for row in choice["ablation"]} == {"fusion", "late", "both"}
     assert choice["reference"] == "late"
     assert read_state(best_checkpoint(stage.path))["design"] == choice["design"]
+
+    # killed before the sum was saved: the next start makes it from its parts
+    shutil.rmtree(best["both", 11])
+    told = choice["per_query"].pop("both")
+    (stage.out / "choice.json").write_text(json.dumps(choice))
+    resume = newest_whole(stage.checkpoints)
+    again = start(stage.path, bar, epochs=2, designs=designs, one_seed=True, resume=resume)
+    assert again.wait(120) == 0, stage.output.read_text()[-2000:]
+    assert json.loads((stage.out / "choice.json").read_text())["per_query"]["both"] == told
+    assert ("both", 11) in best_by_design(whole_checkpoints(stage.checkpoints))

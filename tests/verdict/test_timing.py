@@ -38,3 +38,11 @@ def test_a_thousand_requests_are_distinct_pools_of_thirty():
 def test_texts_are_made_distinct_by_pairing_them():
     texts = distinct_texts(["red tea", "beer", "red tea"], 3)
     assert texts == ["red tea", "beer", "red tea beer"]
+    assert distinct_texts(["tea"], 3) == ["tea", "tea 2", "tea 3"]
+
+
+def test_calls_that_warm_up_are_not_timed():
+    made = []
+    timed = time_calls([lambda n=n: made.append(n) for n in range(5)], "a path", warm_up=2)
+    assert made == [0, 1, 2, 3, 4]
+    assert timed.calls == 3
