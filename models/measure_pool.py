@@ -98,7 +98,12 @@ class PoolTest:
             if exact is None:
                 self.run.phase("evaluate")
                 exact = pool.exact(self.queries, min(K, size))
-            row, index, effort = self._measure(name, pool, needed, exact)
+            measured = self._measure(name, pool, needed, exact)
+            if measured is None:
+                why = "the time was over before it was built"
+                self.add(_skipped(size, name, pool.jittered_share, *needed, why))
+                break
+            row, index, effort = measured
             if not self.known(size, name):
                 self.add(row)
             if row.meets_recall_target and pool.held is not None and size <= KEEP_AT_MOST:
@@ -109,11 +114,16 @@ class PoolTest:
 
     def _measure(
         self, name: str, pool: Pool, needed: tuple[float, float], exact: Ids
-    ) -> tuple[PoolRow, faiss.Index, int]:
-        """Return one point, its index and its effort; the points beside it stand in the row's curve."""
+    ) -> tuple[PoolRow, faiss.Index, int] | None:
+        """Return one point, its index and its effort; the points beside it stand in the row's curve.
+
+        None where the time was over while it was built.
+        """
         self.run.phase("train")
         begin = boottime_s()
-        index = build(name, pool)
+        index = build(name, pool, lambda: self.run.should_stop(RESERVE_S))
+        if index is None:
+            return None
         build_s = boottime_s() - begin
         self.run.phase("evaluate")
         target = self.settings.recall_target

@@ -100,8 +100,8 @@ class Pool:
         return best_ids
 
 
-def build(name: str, pool: Pool) -> faiss.Index:
-    """Return a new index of this kind over a pool, by inner product."""
+def build(name: str, pool: Pool, stop: Callable[[], bool] = lambda: False) -> faiss.Index | None:
+    """Return a new index of this kind over a pool, by inner product, or None where `stop` ended it on the way."""
     width, size = pool.width, pool.size
     index: faiss.Index
     if name == "Flat":
@@ -113,7 +113,10 @@ def build(name: str, pool: Pool) -> faiss.Index:
         index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
         index.train(pool.every(max(1, size // (lists * TRAINING_VECTORS))))
     for chunk in pool.chunks():
-        index.add(chunk)
+        for start in range(0, len(chunk), CHUNK):
+            if stop():
+                return None
+            index.add(chunk[start : start + CHUNK])
     return index
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 MEMORY_SHARE = 0.6
 """Share of the available memory that a step may take."""
 HELD_SHARE = 0.25
@@ -14,7 +16,9 @@ HNSW_LINK_BYTES = 2 * 32 * 4 * 1.1
 FIRST_BUILD_S = {"Flat": 1e-7, "IVF,SQ8": 6e-5, "HNSW": 1.2e-4}
 """Seconds per vector before anything was measured, on one of two cores."""
 GROWTH = {"Flat": 1.0, "IVF,SQ8": 1.15, "HNSW": 1.15}
-"""Exponent with which build time grows with the pool."""
+"""Exponent with which build time grows with the pool, at least: two measured pools may say more."""
+SURE_S = 1.0
+"""A build that took less says nothing of growth."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,15 @@ def predicted_seconds(index: str, size: int, rows: Sequence[PoolRow]) -> float:
     known = [row for row in rows if row.index == index and not row.skipped]
     if not known:
         return FIRST_BUILD_S[index] * size + 1.0
-    last = max(known, key=lambda row: row.size)
+    known.sort(key=lambda row: row.size)
+    last = known[-1]
     grown = float(size / last.size)
+    power = GROWTH[index]
+    if len(known) > 1 and known[-2].build_s >= SURE_S:
+        before = known[-2]
+        power = max(power, float(np.log(last.build_s / before.build_s) / np.log(last.size / before.size)))
     searching_s = max(0.0, last.measured_s - last.build_s) * (grown if index == "Flat" else grown**0.5)
-    return float(last.build_s * grown ** GROWTH[index] + searching_s + 1.0)
+    return float(last.build_s * grown**power + searching_s + 1.0)
 
 
 def available_bytes() -> float:

@@ -133,6 +133,23 @@ def test_a_saved_pool_searches_as_before(encoder, tmp_path):
     assert len(set(best[0])) == 10
 
 
+def test_a_build_ends_where_the_time_is_over(monkeypatch):
+    monkeypatch.setattr(pool_module, "CHUNK", 50)
+    real = np.eye(8, dtype=np.float32)
+    asked = iter([False, False, True])
+    assert build("HNSW", Pool(real, 400, seed=1), lambda: next(asked)) is None
+    assert build("HNSW", Pool(real, 400, seed=1).in_memory()).ntotal == 400
+
+
+def test_growth_that_was_measured_is_believed():
+    def row(size, build_s):
+        return PoolRow(size, "HNSW", 1, 1, 1, 1, 1, build_s, 0, "", "", True, 9, 0, 0)
+
+    usual, steep = [row(10**5, 3.0), row(10**6, 42.0)], [row(10**5, 3.0), row(10**6, 90.0)]
+    assert predicted_seconds("HNSW", 10**7, usual) == pytest.approx(42 * 10**1.15 + 1, rel=0.01)
+    assert predicted_seconds("HNSW", 10**7, steep) == pytest.approx(90 * 30 + 1, rel=0.01)
+
+
 def test_a_step_that_does_not_fit_is_skipped_with_its_reason():
     row = PoolRow(10_000, "HNSW", 1, 1, 1, 1, 1, 2.0, 0, "", "", True, 9, 0, 0)
     needed = predicted_seconds("HNSW", 100_000, [row])
