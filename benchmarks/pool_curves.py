@@ -46,6 +46,11 @@ def hnswlib_index(vectors: Floats) -> Searching:
     return with_effort
 
 
+def filled(found: Ids) -> Ids:
+    """Return K positions, -1 where fewer were found."""
+    return np.pad(np.asarray(found, dtype=np.int64), (0, K - len(found)), constant_values=-1)
+
+
 def usearch_index(vectors: Floats) -> Searching:
     """Return usearch's index of these vectors, in the same precision."""
     from usearch.index import Index
@@ -57,7 +62,7 @@ def usearch_index(vectors: Floats) -> Searching:
 
     def with_effort(effort: int) -> Callable[[Floats], Ids]:
         index.expansion_search = effort
-        return lambda queries: np.array([index.search(q, K, threads=1).keys for q in queries], dtype=np.int64)
+        return lambda queries: np.stack([filled(index.search(q, K, threads=1).keys) for q in queries])
 
     return with_effort
 
