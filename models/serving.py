@@ -44,7 +44,7 @@ FUSION, RANKER, ITEMS, INDEX, SIDES, FILE = (
 )  # fmt: skip
 HNSW_FROM = 50_000
 """Below so many items exact search stays under 2 ms."""
-HNSW_LINKS, HNSW_EFFORT = 32, 128
+HNSW_LINKS, HNSW_BUILD_EFFORT, HNSW_EFFORT = 32, 200, 256
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Scorer:
         index: faiss.Index = faiss.IndexFlatIP(width)
         if len(items) >= HNSW_FROM:
             index = faiss.IndexHNSWFlat(width, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-            index.hnsw.efSearch = HNSW_EFFORT
+            index.hnsw.efConstruction, index.hnsw.efSearch = HNSW_BUILD_EFFORT, HNSW_EFFORT
         index.add(vectors)
         return cls(generator, index, items, fusion, _sides_of(fusion, items), ranker)
 
