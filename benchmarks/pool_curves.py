@@ -111,15 +111,18 @@ def our_rows(source: DataSource, folder: Path, width: int, sizes: Sequence[int],
 
 def draw(rows: Sequence[Mapping[str, object]]) -> None:
     """Write the plots as one page that needs nothing else."""
+    rows = json.loads(json.dumps(rows))
     points = pool_points(rows, LATENCIES)
-    plots = ["<h2>P95 latency in ms, by pool size</h2>", pool_plot("p95", "P95 latency", points, " ms")]
+    plots = [
+        f"<figure><figcaption>P95 latency in ms, by pool size</figcaption>{pool_plot('p95', 'P95 latency', points, ' ms')}</figure>"
+    ]
     for size, (curves, copies) in sorted(tradeoffs(rows).items()):
         plots += [f"<h2>Recall@100 by P95 latency, {size:,} items (line: {LIMIT_MS:g} ms)</h2>"]
         plots += [tradeoff_plot(f"trade-{size}", f"{size:,} items", curves, copies)]
     style = (Path(__file__).parent.parent / "tasks" / "templates" / "report.css.j2").read_text()
     note = "Hollow marks: beyond the real items the pool is filled with jittered copies."
-    page = f"<!doctype html><meta charset=utf-8><title>Pools</title><style>{style}</style><main>"
-    (RESULTS / "pool_curves.html").write_text(f"{page}<p>{note}</p>{''.join(plots)}</main>\n")
+    page = f"<!doctype html><html lang=en class=word-go><meta charset=utf-8><title>Pools</title><style>{style}</style><main><div class=pair>"
+    (RESULTS / "pool_curves.html").write_text(f"{page}<p>{note}</p>{''.join(plots)}</div></main>\n")
 
 
 def shown(row: Mapping[str, object]) -> Row:

@@ -62,6 +62,8 @@ class RankerSettings(Settings):
     folds: int = 5
     ensemble: bool = True
     """Whether CatBoost and a listwise network join LightGBM, for every sealed seed."""
+    within_ms: float = 2.0
+    """What scoring 30 candidates may take on one core; slower sums are not chosen."""
 
 
 class TuneSettings(Settings):

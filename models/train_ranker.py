@@ -129,13 +129,17 @@ def train_ensembles(run: TrainerRun, data: RankingData, settings: RankerSettings
         ensemble = grow_ensemble(growing, bag.ranker if first else None, known[0] if known else KINDS)
         if ensemble is None:
             return
-        recipe, table = known or choose_recipe(growing, ensemble)
+        recipe, table = known or choose_recipe(growing, ensemble, settings.within_ms)
         known = recipe, table
         ensemble = Ensemble(ensemble.trees, ensemble.parts, recipe)
         score, step = selection_score(ensemble, data), steps + 1 + number
         # before the checkpoint: a seed that is saved is not grown again, so its choice must be known
         write_choice(
-            run.folder, ENSEMBLE, recipe, table, "the largest sum within a standard error of the best"
+            run.folder,
+            ENSEMBLE,
+            recipe,
+            table,
+            "the largest sum within a standard error of the best, of those fast enough",
         )
         ending.save(
             step,

@@ -12,7 +12,7 @@ from models.ranker_features import standardised
 from models.scorers import Request, load_scorer
 from models.settings import RankerSettings, TuneSettings
 from models.stage_best import best_by_design, best_checkpoint
-from models.train_ensemble import ENSEMBLE, PLAIN, Growing, choose_recipe, grow_ensemble
+from models.train_ensemble import ENSEMBLE, PLAIN, Growing, affordable, choose_recipe, grow_ensemble
 from models.train_ranker import save_plain, train, train_ensembles
 from models.tune_ranker import EARLIER_STAGE, TUNED, Tuning, tune, tuned_ensembles
 from models.tuning import TrialLog
@@ -89,7 +89,7 @@ def test_a_kind_that_ranks_nothing_is_left_out_of_the_sum():
     growing.unseen[NETWORK] = {at: 9 * rng.normal(size=15) for at in growing.unseen[NETWORK]}
     noise = [{k: 0 * v if k == "last.weight" else v for k, v in m.items()} for m in ensemble.parts[0].members]
     broken = Ensemble(ensemble.trees, (ListwiseNetworks(noise),), ensemble.recipe)
-    recipe, table = choose_recipe(growing, broken)
+    recipe, table = choose_recipe(growing, broken, 1e3)
     assert recipe == (TREES,)
     assert len(table) == 3
 
@@ -136,3 +136,10 @@ def test_a_tuned_bag_takes_lightgbms_place_in_every_seeds_ensemble(stage, tmp_pa
         assert parameters == work.log.best.parameters
         assert read_state(best[TUNED, seed])["selection_score"] == selection_score(tuned, DATA)
     assert read_state(best_checkpoint(run.folder.path))["design"] == TUNED
+
+
+def test_a_sum_that_is_too_slow_is_not_chosen():
+    recipes = [("a",), ("b",), ("a", "b")]
+    assert affordable(recipes, {"a": 0.5, "b": 0.9}, 2.0) == recipes
+    assert affordable(recipes, {"a": 0.5, "b": 1.2}, 2.0) == [("a",), ("b",)]
+    assert affordable(recipes, {"a": 5.0, "b": 4.0}, 2.0) == [("b",)]
