@@ -113,16 +113,16 @@ def draw(rows: Sequence[Mapping[str, object]]) -> None:
     """Write the plots as one page that needs nothing else."""
     rows = json.loads(json.dumps(rows))
     points = pool_points(rows, LATENCIES)
-    plots = [
-        f"<figure><figcaption>P95 latency in ms, by pool size</figcaption>{pool_plot('p95', 'P95 latency', points, ' ms')}</figure>"
-    ]
+    plots = {"P95 latency in ms, by pool size": pool_plot("p95", "P95 latency", points, " ms")}
     for size, (curves, copies) in sorted(tradeoffs(rows).items()):
-        plots += [f"<h2>Recall@100 by P95 latency, {size:,} items (line: {LIMIT_MS:g} ms)</h2>"]
-        plots += [tradeoff_plot(f"trade-{size}", f"{size:,} items", curves, copies)]
+        caption = f"Recall@100 by P95 latency, {size:,} items (line: {LIMIT_MS:g} ms)"
+        plots[caption] = tradeoff_plot(f"trade-{size}", f"{size:,} items", curves, copies)
+    figures = "".join(f"<figure><figcaption>{name}</figcaption>{svg}</figure>" for name, svg in plots.items())
     style = (Path(__file__).parent.parent / "tasks" / "templates" / "report.css.j2").read_text()
     note = "Hollow marks: beyond the real items the pool is filled with jittered copies."
-    page = f"<!doctype html><html lang=en class=word-go><meta charset=utf-8><title>Pools</title><style>{style}</style><main><div class=pair>"
-    (RESULTS / "pool_curves.html").write_text(f"{page}<p>{note}</p>{''.join(plots)}</div></main>\n")
+    head = "<!doctype html><html lang=en class=word-go><meta charset=utf-8><title>Pools</title>"
+    page = f"{head}<style>{style}</style><main><p>{note}</p><div class=pair>{figures}</div></main>"
+    (RESULTS / "pool_curves.html").write_text(f"{page}\n")
 
 
 def shown(row: Mapping[str, object]) -> Row:

@@ -148,7 +148,7 @@ def scoring_ms(ensemble: Ensemble, kind: str, matrices: Sequence[NDArray[np.floa
 def affordable(
     recipes: Sequence[tuple[str, ...]], ms: Mapping[str, float], within_ms: float
 ) -> list[tuple[str, ...]]:
-    """Return the sums that leave a quarter of the time to the judge's harder measurement; else the fastest one."""
+    """Return the sums that leave a quarter of the time to the judge's harder measurement, else the fastest."""
     needed = {recipe: sum(ms[kind] for kind in recipe) for recipe in recipes}
     kept = [recipe for recipe in recipes if needed[recipe] <= 0.75 * within_ms]
     return kept or [min(recipes, key=lambda recipe: needed[recipe])]
