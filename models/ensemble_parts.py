@@ -7,13 +7,16 @@ fold. Files are CatBoost's own binary format and safetensors, never pickle.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from models.metrics import mean_ndcg
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Floats = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -132,10 +135,14 @@ def load_part(kind: str, members: int, folder: Path) -> Part:
     return YetiRank([CatBoost().load_model(str(folder / f"{YETI}-{at}.cbm")) for at in range(members)])
 
 
+def logged(rows: Floats) -> Floats:
+    """Return sign(x) log(1 + |x|)."""
+    return np.copysign(np.log1p(np.abs(rows)), rows)
+
+
 def squashed(rows: Floats, mean: Floats, spread: Floats) -> Floats:
     """Return sign(x) log(1 + |x|), standardised and cut at +-4 spreads; what is missing becomes 0."""
-    logs = np.copysign(np.log1p(np.abs(rows)), rows)
-    return np.nan_to_num(np.clip((logs - mean) * (1 / spread), -4, 4), copy=False).astype(np.float32)  # type: ignore[no-any-return]
+    return np.nan_to_num(np.clip((logged(rows) - mean) * (1 / spread), -4, 4), copy=False).astype(np.float32)  # type: ignore[no-any-return]
 
 
 def train_yetirank(
@@ -188,7 +195,7 @@ def train_network(
 
     with np.errstate(invalid="ignore"):
         rows = np.concatenate([pools.matrices[at] for at in rest])
-        logs = np.sign(rows) * np.log1p(np.abs(rows))
+        logs = logged(rows)
     mean = np.nan_to_num(np.nanmean(logs, axis=0)).astype(np.float32)
     spread = np.maximum(np.nan_to_num(np.nanstd(logs, axis=0)), 1e-6).astype(np.float32)
     inputs = [torch.from_numpy(squashed(pools.matrices[at], mean, spread)) for at in rest]
@@ -212,10 +219,7 @@ def train_network(
                 chosen = order[start : start + BATCH]
                 padded = nn.utils.rnn.pad_sequence([inputs[row] for row in chosen], batch_first=True)
                 grades = nn.utils.rnn.pad_sequence([labels[row] for row in chosen], True, -1)
-                x = nn.functional.dropout(padded, DROPOUT / 2)
-                for layer in ("first", "second"):
-                    x = nn.functional.dropout(torch.relu(net[f"{layer}_norm"](net[layer](x))), DROPOUT)
-                loss = listwise_loss(net["last"](x)[..., 0], grades)
+                loss = listwise_loss(_forward(net, padded), grades)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -229,6 +233,16 @@ def train_network(
             if score > best:
                 best, kept = score, now
     return kept
+
+
+def _forward(net: "nn.ModuleDict", x: "Tensor") -> "Tensor":
+    from torch import nn
+
+    x = nn.functional.dropout(x, DROPOUT / 2)
+    for layer in ("first", "second"):
+        x = nn.functional.dropout(nn.functional.relu(net[f"{layer}_norm"](net[layer](x))), DROPOUT)
+    scores: Tensor = net["last"](x)[..., 0]
+    return scores
 
 
 def _weights(net: object, mean: Floats, spread: Floats) -> dict[str, Floats]:

@@ -137,13 +137,6 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: Encoder, train: S
     if not triples:
         print("no training query has a relevant item: nothing can be learned")
         return
-    columns = {
-        "anchor": [t.search for t in triples],
-        "positive": [t.item for t in triples],
-        "negative": [t.negative for t in triples],
-    }
-    if not settings.hard_negatives:
-        del columns["negative"]
     model, take = trainable(encoder, run.device)
     static = isinstance(encoder, StaticEncoder)
     arguments = SentenceTransformerTrainingArguments(
@@ -170,13 +163,19 @@ def fit(run: TrainerRun, settings: CandidateSettings, encoder: Encoder, train: S
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_dict(columns),
+        train_dataset=Dataset.from_dict(columns_of(triples, settings.hard_negatives)),
         loss=MultipleNegativesRankingLoss(model),
         callbacks=[
             NightCallback(run, save, settings, arguments, len(triples), first_epoch, progress.reserve_s)
         ],
     )
     trainer.train()
+
+
+def columns_of(triples: Sequence[Triple], hard_negatives: bool) -> dict[str, list[str]]:
+    """Return the triples as the columns that sentence-transformers reads in this order."""
+    columns = {"anchor": [t.search for t in triples], "positive": [t.item for t in triples]}
+    return columns | ({"negative": [t.negative for t in triples]} if hard_negatives else {})
 
 
 def trainable(encoder: Encoder, device: str) -> tuple[Any, Callable[[], None]]:
