@@ -28,9 +28,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Each prints a ratio from one run and keeps it in benchmarks/results/; BENCH_DATA= and BENCH_LTR= name data to use.
+# Each prints a ratio from one run and keeps it in benchmarks/results/; BENCH_DATA=, BENCH_LTR= and
+# BENCH_CLAIMS= (production_dataset.json) name data to use.
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.planted_nights
+	$(BIN)/python -m benchmarks.calibration
+	$(if $(BENCH_CLAIMS),$(BIN)/python -m benchmarks.history --data $(BENCH_CLAIMS))
 	$(BIN)/python -m benchmarks.ndcg_speed
 	$(BIN)/python -m benchmarks.training_throughput
 	$(BIN)/python -m benchmarks.latency

@@ -43,6 +43,9 @@ def open_the_night(request: NightRequest, run: RunDir) -> None:
         return
     seal = open_night(request, run)
     logger.info("Night %s sealed in %s: data %s", seal.night.name, run.path, seal.data.name)
+    if seal.preflight:
+        tell = logger.info if seal.preflight.can_answer else logger.warning
+        tell("%s", seal.preflight.sentence)
     publish_plan(seal)
 
 

@@ -52,6 +52,10 @@ class Ensemble:
         """Return one request per query, as `Ranker.encode`."""
         return self.trees.encode(queries)
 
+    def trained_on(self, query: Query | FeatureQuery) -> dict[str, Floats]:
+        """Return the features of this pool, as `Ranker.trained_on`."""
+        return self.trees.trained_on(query)
+
     def score(self, request: Request) -> Scores:
         """Return the scores of one pool, shape (candidates,)."""
         return self.score_matrices([request.parts["features"]])[0]

@@ -3,7 +3,6 @@
 The test split is the judge's alone; this stage helps a person to see where the next gain may lie.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,8 @@ from models.metrics import ndcg_per_query
 from models.scorers import Request
 from models.settings import EvaluateSettings, read_settings
 from models.stage_best import best_checkpoint
-from nightshift.checkpoint import write_atomically
+from nightshift.checkpoint import manifest_sha256
+from nightshift.events import append_line
 from nightshift.instant import boottime_s
 from nightshift.states import NightError
 from nightshift.trainer import TrainerRun, open_run
@@ -123,13 +123,31 @@ def analyse(
             for q, new, old in zip(queries, values, v1, strict=True)
         ],
     }
-    write_atomically(run.folder.out / "analysis.json", json.dumps(document, indent=1))
+    run.write_result("analysis", document)
+    state_results(run, queries, scores, values, v1)
     run.progress(1, samples=len(queries), total=3 * len(queries), share=1 / 3)
     document["latency_ms"] = latency_ms(scorer, requests)
     document["modality_drops"] = modality_drops(run, scorer, queries)
-    write_atomically(run.folder.out / "analysis.json", json.dumps(document, indent=1))
+    run.write_result("analysis", document)
     run.metrics(1, val_ndcg_at_10=float(np.nanmean(values)), val_ndcg_at_10_v1=float(np.nanmean(v1)))
     run.progress(2, samples=3 * len(queries), total=3 * len(queries), share=1.0)
+
+
+def state_results(
+    run: TrainerRun,
+    queries: Sequence[Query],
+    scores: Sequence[np.ndarray],
+    values: np.ndarray,
+    v1: np.ndarray,
+) -> None:
+    """Write `out/results.jsonl`: per query what this stage states, for the judge to recompute."""
+    checkpoint = best_checkpoint(run.inputs["stage.train"])
+    head = {"nonce": run.nonce, "split": "val", "checkpoint": manifest_sha256(checkpoint)}
+    run.folder.results.unlink(missing_ok=True)
+    append_line(run.folder.results, head)
+    for query, own, new, old in zip(queries, scores, values, v1, strict=True):
+        line = {"query_id": query.id, "ndcg_at_10": _number(new), "ndcg_at_10_v1": _number(old)}
+        append_line(run.folder.results, line | {"scores": [round(float(s), 6) for s in own]})
 
 
 def _number(value: float) -> float | None:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from models.dataset import Query
-from models.stage_best import CHOICE
-from nightshift.checkpoint import write_atomically
+from models.stage_best import CHOICE, write_choice
 
 Floats = NDArray[np.float64]
 FUSION, LEANER, LATE, ATTENTION, BOTH = "fusion", "leaner", "late", "attention", "both"
@@ -152,7 +151,7 @@ class Board:
             "ablation": rows,
             "per_query": per_query,
         }
-        write_atomically(out / CHOICE, json.dumps(document, indent=1))
+        write_choice(out, document)
 
     def read(self, out: Path) -> None:
         """Take over what an attempt before this one has trained."""

@@ -46,6 +46,10 @@ class FusionScorer:
             requests.append(Request(parts, packed[number]))
         return requests
 
+    def trained_on(self, query: Query | FeatureQuery) -> dict[str, NDArray[np.float32]]:
+        """Return what training read of this pool, encoded anew from raw inputs: modality -> (candidates, width)."""
+        return self._encoders.items(query.candidates) if isinstance(query, Query) else {}
+
     def search_vectors(self, texts: Sequence[str], remember: bool = True) -> NDArray[np.float32]:
         """Return everything that depends on a search alone, shape (texts, width); serving remembers none."""
         with torch.inference_mode():

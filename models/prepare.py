@@ -4,7 +4,6 @@ Looks at GPU and driver, packages, disk and data, writes `out/environment.json`,
 code 2 and one line where the night could not work.
 """
 
-import json
 import platform
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 import pynvml
 
 from models.settings import PrepareSettings, read_settings
-from nightshift.checkpoint import sha256_of, write_atomically
+from nightshift.checkpoint import sha256_of
 from nightshift.states import NightError
 from nightshift.trainer import TrainerRun, open_run
 
@@ -115,7 +114,7 @@ def prepare(run: TrainerRun, settings: PrepareSettings) -> None:
     found["data"] = hash_inputs(run.inputs)
     for name, value in found.items():
         print(f"{name}: {value}")
-    write_atomically(run.folder.out / "environment.json", json.dumps(found, indent=1))
+    run.write_result("environment", dict(found))
     run.progress(2, samples=2, total=2, share=1.0)
 
 

@@ -60,6 +60,11 @@ class Ranker:
         )
         return [Request({"features": matrix}) for matrix in matrices]
 
+    def trained_on(self, query: Query | FeatureQuery) -> dict[str, Floats]:
+        """Return the features of this pool, made anew from raw inputs: `features` -> (candidates, width)."""
+        some: list[Query] | list[FeatureQuery] = [query]  # type: ignore[list-item,assignment]
+        return {"features": np.asarray(self.encode(some)[0].parts["features"])}
+
     def score(self, request: Request) -> Scores:
         """Return the scores of one pool, shape (candidates,)."""
         return self.score_matrices([request.parts["features"]])[0]

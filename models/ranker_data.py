@@ -44,6 +44,8 @@ class RankingData:
     val: Pools
     space: FeatureSpace | None
     """The fitted columns, or None for feature files."""
+    val_ids: tuple[str, ...] = ()
+    """Names of the validation queries, position by position."""
 
     @property
     def width(self) -> int:
@@ -60,7 +62,8 @@ def from_searches(
         relevance = tuple(query.relevance() for query in queries)
         return Pools(tuple(matrices), relevance, tuple(query.scores_v1() for query in queries))
 
-    return RankingData(pools(train, fitted), pools(val, space.matrices(val)), space)
+    ids = tuple(query.id for query in val)
+    return RankingData(pools(train, fitted), pools(val, space.matrices(val)), space, ids)
 
 
 def from_files(
@@ -73,7 +76,7 @@ def from_files(
         v1 = tuple(v1_sign * matrix[:, v1_column].astype(np.float64) for matrix in matrices)
         return Pools(matrices, tuple(query.relevance for query in queries), v1)
 
-    return RankingData(pools(train), pools(val), None)
+    return RankingData(pools(train), pools(val), None, tuple(query.id for query in val))
 
 
 def pair_margin_loss(scores: Sequence[Scores], relevance: Sequence[Labels]) -> float:

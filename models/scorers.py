@@ -40,6 +40,10 @@ class PoolScorer(Protocol):
         """Return one request per query, from raw inputs; repeated content is encoded once."""
         ...
 
+    def trained_on(self, query: Query | FeatureQuery) -> dict[str, Floats]:
+        """Return what training read of this pool, made anew from raw inputs: part -> (candidates, width)."""
+        ...
+
     def score(self, request: Request) -> NDArray[np.float64]:
         """Return the scores of one request, shape (candidates,), the device synchronised."""
         ...

@@ -1,11 +1,11 @@
 """Picking what an earlier stage of the night has left: the chosen design's best checkpoint."""
 
 import json
-import shutil
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from nightshift.checkpoint import read_state, whole_checkpoints
+from nightshift.checkpoint import read_state, remove_checkpoint, whole_checkpoints, write_atomically
 from nightshift.rundir import StageDir
 from nightshift.states import NightError
 
@@ -21,6 +21,12 @@ def chosen(stage: Path, key: str = "design") -> str | None:
     except (OSError, ValueError, AttributeError):
         return None
     return name if isinstance(name, str) else None
+
+
+def write_choice(out: Path, document: Mapping[str, object]) -> None:
+    """Write what was chosen, with the night's nonce, so that yesterday's choice is not taken for it."""
+    nonce = os.environ.get("NIGHT_NONCE", "")
+    write_atomically(out / CHOICE, json.dumps({"nonce": nonce, **document}, indent=1))
 
 
 def best_by_design(checkpoints: Iterable[Path]) -> dict[tuple[str, int], Path]:
@@ -56,4 +62,4 @@ def forget_old(checkpoints: Path) -> None:
     best = set(best_by_design(paths).values())
     for path in paths[:-KEEP]:
         if path not in best:
-            shutil.rmtree(path)
+            remove_checkpoint(path)

@@ -33,7 +33,8 @@ from models.ranker_data import RankingData
 from models.ranker_features import standardised
 from models.settings import RankerSettings
 from models.stage_best import CHOICE, best_by_design
-from nightshift.checkpoint import whole_checkpoints, write_atomically
+from models.stage_best import write_choice as write_chosen
+from nightshift.checkpoint import whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.rundir import StageDir
 
@@ -213,7 +214,7 @@ def write_choice(stage: StageDir, design: str, recipe: Sequence[str], table: obj
         "reference_words": PLAIN_WORDS,
         "ablation": table,
     }
-    write_atomically(stage.out / CHOICE, json.dumps(document, indent=1))
+    write_chosen(stage.out, document)
 
 
 def known_recipe(stage: StageDir) -> tuple[tuple[str, ...], object] | None:

@@ -6,7 +6,6 @@ fusion (their sum is one more candidate) and as what else they must be compared 
 stage lasts; the design is chosen on validation.
 """
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from models.data import load_split
 from models.encoders import Encoders
+from models.feature_sample import sample_of_pools, save_sample
 from models.fusion_designs import BOTH, FUSION, LATE, Board, Floats, lower_bound, present_modalities
 from models.fusion_encoders import fitted_encoders
 from models.fusion_floor import TOO_SMALL
@@ -24,7 +24,7 @@ from models.fusion_sum import FusionSum, Network, load_network, load_single, sav
 from models.fusion_training import SAVE_RESERVE_S, Training
 from models.settings import FusionSettings, read_settings
 from models.stage_best import best_by_design
-from nightshift.checkpoint import read_state, whole_checkpoints
+from nightshift.checkpoint import read_state, remove_checkpoint, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
@@ -134,7 +134,7 @@ class Stage:
         for path in whole_checkpoints(self.run.folder.checkpoints):
             state = read_state(path)
             if (state.get("design"), state.get("seed")) == (name, seed):
-                shutil.rmtree(path)
+                remove_checkpoint(path)
 
     def _drops(self, network: Network) -> dict[str, tuple[float, float]]:
         """Return per modality what permuting it across all candidates costs on validation."""
@@ -166,6 +166,7 @@ def train(run: TrainerRun, settings: FusionSettings) -> None:
     encoders = fitted_encoders(run, settings, queries["train"], queries["val"])
     print("encoders:", dict(encoders.choice.spoken))
     pools = {name: make_pools(split, encoders, run.device) for name, split in queries.items()}
+    save_sample(run.folder, sample_of_pools(pools["train"], run.nonce), run.nonce)
     seeds = run.seeds[:1] if settings.one_seed else run.seeds
     board = Board(present_modalities(queries["train"]), seeds)
     if run.resume:

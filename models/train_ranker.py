@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.ensemble import Ensemble
+from models.feature_sample import sample_of_matrices, save_sample
 from models.ranker import Ranker, load_ranker
 from models.ranker_bag import Bag, Ending, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, Member, grow_member, split_folds
@@ -169,6 +170,7 @@ def main() -> None:
     settings = read_settings(RankerSettings, run.inputs.get("settings"))
     run.phase("load")
     data = read_ranking_data(run)
+    save_sample(run.folder, sample_of_matrices(data, run.nonce), run.nonce)
     run.phase("train")
     if not run.resume:
         save_plain(run, data)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.ensemble import Ensemble, load_ensemble
+from models.feature_sample import sample_of_matrices, save_sample
 from models.ranker import Parameters, Ranker, load_ranker
 from models.ranker_bag import Bag, Ending, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, grow_member, split_folds
@@ -209,6 +210,7 @@ def main() -> None:
     settings = read_settings(TuneSettings, run.inputs.get("settings"))
     run.phase("load")
     data = read_ranking_data(run)
+    save_sample(run.folder, sample_of_matrices(data, run.nonce), run.nonce)
     folds = split_folds(data.train.matrices, data.train.relevance, settings.folds, run.seed)
     log = TrialLog(run.folder, fingerprint(run, settings))
     run.phase("train")

@@ -61,10 +61,18 @@ def write_checkpoint(
         _sync(path)
     final = checkpoints / f"step-{step:06d}"
     if final.exists():
-        shutil.rmtree(final)
+        remove_checkpoint(final)
     aside.rename(final)
     _sync(checkpoints)
     return final
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint so that no moment leaves half of it under its name."""
+    gone = path.with_name(f".{path.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def damage(checkpoint: Path) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ def split_finite(values: dict[str, float]) -> tuple[dict[str, float], list[str]]
     return finite, sorted(set(values) - set(finite))
 
 
-def append_line(path: Path, record: dict[str, object]) -> None:
+def append_line(path: Path, record: Mapping[str, object]) -> None:
     """Append one JSON object as one line in one write, so that no reader sees half of it interleaved."""
     line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -46,6 +46,21 @@ class StageDir:
         return self.path / "exit.json"
 
     @property
+    def opened(self) -> Path:
+        """Data files that the stage's trainers opened, one JSON line each; the trainer's audit hook writes it."""
+        return self.path / "opened.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """Per-query results that the trainer states, one JSON line each; the judge recomputes them."""
+        return self.out / "results.jsonl"
+
+    @property
+    def features(self) -> Path:
+        """The first training pools as the trainer really fed them to its model; the judge encodes them anew."""
+        return self.out / "features.npz"
+
+    @property
     def out(self) -> Path:
         """Results beside checkpoints (tables, curves); the trainer writes them."""
         return self.path / "out"
@@ -82,6 +97,11 @@ class RunDir:
     def data_facts(self) -> Path:
         """Kind, name and known facts of the data set, for trainers; the launcher writes it once."""
         return self.path / "data_facts.json"
+
+    @property
+    def decoy(self) -> Path:
+        """A corrupted copy of this night that the judge must catch; gone when it has."""
+        return self.judge / "decoy"
 
     @property
     def ledger(self) -> Path:

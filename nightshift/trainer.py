@@ -30,8 +30,9 @@ from types import FrameType
 from typing import NoReturn
 
 from nightshift import events
-from nightshift.checkpoint import write_checkpoint
+from nightshift.checkpoint import write_atomically, write_checkpoint
 from nightshift.instant import RehearsalTime, parse_utc, wall_now
+from nightshift.opened import audit_opens
 from nightshift.rundir import StageDir
 from nightshift.states import TrainerExit
 
@@ -121,6 +122,12 @@ class TrainerRun:
         self._say("checkpoint", step=step, path=str(path.relative_to(self.folder.path)))
         return path
 
+    def write_result(self, name: str, content: dict[str, object]) -> Path:
+        """Return the file `out/NAME.json`; it carries the night's nonce, so that an old one is not taken for it."""
+        path = self.folder.out / f"{name}.json"
+        write_atomically(path, json.dumps({"nonce": self.nonce, **content}, indent=1, allow_nan=False))
+        return path
+
     def finish(self, reason: str = "") -> None:
         """Say that the work is over, and why: `reason`, else what made `should_stop` true, else done."""
         self._say("finished", reason=reason or self.stop_reason or "done")
@@ -165,6 +172,9 @@ def open_run() -> TrainerRun:
     clock, deadline = os.environ.get("NIGHT_CLOCK"), os.environ.get("NIGHT_DEADLINE")
     microbatch = os.environ.get("NIGHT_MICROBATCH")
     seed = os.environ.get("NIGHT_SEED", "0")
+    if inputs_file:
+        cache = [Path(inputs["cache"]) / "embeddings"] if "cache" in inputs else []
+        audit_opens(folder.opened, (folder.path.parents[1], *cache))
     run = TrainerRun(
         folder=folder,
         seed=int(seed),

@@ -101,6 +101,9 @@ class Night(_Frozen):
     criteria: tuple[Criterion, ...] = Field(default=(), alias="criterion")
     claims: tuple[Literal["image", "text", "attributes"], ...] = ()
     """Modalities the night claims to use."""
+    metric: str | None = None
+    """The person's own metric, `module:function` or `file.py:function` beside the plan; checked at 23:00 and in
+    the morning, never used for a finding."""
 
     @model_validator(mode="after")
     def _stages_are_whole(self) -> Self:
@@ -129,6 +132,13 @@ class Plan(_Frozen):
     """Judge, hand-over and report; lies inside each night's last stage."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """The sealed list; the first is trained first."""
+    anchor: str | None = None
+    """Where the ledger's heads go, away from the run folder: `git:FOLDER` (a repository, pushed where it has a
+    remote) or any folder that fsspec can write to. Without it a cut or rewritten ledger cannot be shown."""
+    halt_if_cannot_answer: bool = False
+    """Whether a night whose data cannot answer its question is halted at 23:00; it is only told otherwise."""
+    baseline_changed: str | None = None
+    """Why V1.0's scores are other ones than in an earlier night, where that is meant."""
     nights: tuple[Night, ...] = Field(alias="night", min_length=1)
 
     @model_validator(mode="after")

@@ -25,7 +25,9 @@ from tasks.handoff import usable_handoffs
 from tasks.judge_times import measured_judge_s
 from tasks.night_line import socket_exists
 from tasks.process_identity import ProcessIdentity
-from verdict.seal import Seal, SealedWindow, judge_code_sha256, seal_data, write_seal
+from verdict.preflight import preflight
+from verdict.seal import Seal, SealedWindow, write_seal
+from verdict.sealed_files import judge_code_sha256, seal_data, sealed_code
 
 SILENCE_S = 60.0
 SILENCE_IN_REHEARSAL_S = 5.0
@@ -88,14 +90,15 @@ def make_seal(request: NightRequest) -> Seal:
     costs = costs_of(request, data.origin)
     refuse_too_fast(table, costs, request.speed)
     rehearsed = request.speed != 1
-    return Seal(
+    code = sealed_code(request.night, request.plan_dir.resolve())
+    seal = Seal(
         night=request.night,
         plan=plan,
         date=day,
         timezone=zone.key,
         window=SealedWindow(start=table.window.start, hand_over=table.window.hand_over),
         speed=request.speed,
-        clock=RehearsalClock.starting(table.window.start, request.speed).spec if rehearsed else None,
+        clock=None,
         data=data,
         handoffs=usable_handoffs(request.home, _earlier_nights(plan, request.night)),
         home=str(request.home.resolve()),
@@ -103,10 +106,15 @@ def make_seal(request: NightRequest) -> Seal:
         device=night_device(),
         seed=plan.seeds[0],
         nonce=secrets.token_hex(16),
-        judge_sha256=judge_code_sha256(),
+        judge_sha256=judge_code_sha256(code),
+        code=code,
         silence_s=SILENCE_IN_REHEARSAL_S if rehearsed else SILENCE_S,
         costs=asdict(costs),
     )
+    seal = seal.model_copy(update={"preflight": preflight(seal)})
+    # The clock of a rehearsal starts last: what was checked above must not cost compressed hours.
+    clock = RehearsalClock.starting(table.window.start, request.speed).spec if rehearsed else None
+    return seal.model_copy(update={"clock": clock})
 
 
 def _earlier_nights(plan: Plan, night: Night) -> list[str]:

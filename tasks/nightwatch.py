@@ -19,6 +19,7 @@ from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
 from schedules.clock import real_duration, real_seconds_until
 from schedules.timetable import Slot
+from tasks.anchor import Anchor
 from tasks.gpu import Gpu, find_gpus
 from tasks.gpu_lock import acquire, lock_path
 from tasks.handoff import hand_over
@@ -48,6 +49,7 @@ class Nightwatch:
         self.hand_over_at = self.seal.window.hand_over
         self.board = NightBoard()
         self.ledger = Ledger(run.ledger, self.seal.nonce, self.clock)
+        self.anchor = Anchor(run, self.seal, self.ledger)
         self.sampler: subprocess.Popen[bytes] | None = None
         self.status = NightStatus(
             night=self.seal.night.name,
@@ -65,6 +67,9 @@ class Nightwatch:
         lock = acquire(lock_path(gpus, Path(self.seal.home)), self.run)
         self.ledger.write("night-opened", seal_sha256=sha256_of(self.run.seal), pid=os.getpid())
         self._start_sampler(gpus, reason)
+        self.anchor.send()
+        if self.seal.preflight:
+            self._tell(self.seal.preflight.sentence)
         self._show()
         line = open_line(self.run, self.board, self._snapshot)
         try:
@@ -140,9 +145,12 @@ class Nightwatch:
             grace_s=self.seal.costs["grace_s"],
             tell=self._tell,
             moved_deadline=lambda: self._deadline(index, started),
+            anchor=self.anchor.now_and_then,
         )
         self._deadline(index, started)
+        halted = self.seal.preflight.halted if self.seal.preflight else ()
         why_not = "the night was stopped" if self.board.stop_asked else None
+        why_not = why_not or (f"halted: {halted[0]}" if halted else None)
         why_not = why_not or self.seal.budget(self.hand_over_at).why_not(index, started)
         if why_not:
             stage.status.notes.append(f"not started: {why_not}")
@@ -150,6 +158,7 @@ class Nightwatch:
             stage.close(Ending.NOT_STARTED)
         else:
             stage.work()
+        self.anchor.send()
         self._finish(name)
 
     def _judge(self) -> None:
@@ -166,6 +175,7 @@ class Nightwatch:
             judge_s = boottime_s() - began_s
             remember_judge_s(Path(self.seal.home), self.seal, judge_s)
             self.ledger.write("judged", verdict_sha256=sha256_of(self.run.verdict), judge_s=round(judge_s, 2))
+            self.ledger.write("decoy", result=read_verdict(self.run).decoy)
         else:
             self.ledger.write("judge-failed")
             self._tell("The judge did not finish; the night is handed over unjudged")
@@ -201,6 +211,7 @@ class Nightwatch:
             deadline = max(deadline, now + timedelta(seconds=1))
         handoff = hand_over(self.run, self.seal, endings, deadline, now, self.ledger.head)
         self.ledger.write("handed-over", handoff_sha256=sha256_of(self.run.handoff), word=handoff.word)
+        self.anchor.send(last=True)
         verdict = read_verdict(self.run)
         self.status.state = HANDED_OVER
         self.status.word, self.status.sentence = verdict.word, verdict.sentence

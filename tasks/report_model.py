@@ -95,6 +95,9 @@ class NightReport(_Frozen):
     window_start: datetime | None = None
     ablation: tuple[Facts, ...] = ()
     """What the trainer tried, with its validation score: the trainer's own, for the eye."""
+    evening: str = ""
+    """What was known at the start: whether this night could answer its question."""
+    evening_lines: tuple[str, ...] = ()
     chosen: str = ""
     """What it chose of these and why, in words."""
 

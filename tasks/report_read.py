@@ -33,7 +33,7 @@ def read_report(run: RunDir) -> NightReport:
     believed = verdict or Verdict(word=answer.word, sentence="", next_step="")
     curves, odd_values = read_curves(run, [stage.name for stage in stages])
     zone, odd_zone = _zone(seal.timezone if seal else "UTC")
-    told = status.gpu if status else ""
+    told, aside = status.gpu if status else "", _set_aside(seal)
     fields = _judged(believed) | _handed_over(handoff) | _sealed(run, seal)
     return NightReport.model_validate(
         fields
@@ -46,7 +46,7 @@ def read_report(run: RunDir) -> NightReport:
             "stages": stages,
             "criteria": (*believed.criteria, *_unanswered(seal, believed)),
             "findings": tuple(dict.fromkeys([*chain.stop, *gaps, *believed.findings])),
-            "warnings": (*chain.warnings, *believed.warnings, *_set_aside(seal), *odd_values, *odd_zone),
+            "warnings": (*chain.warnings, *_evening(seal), *believed.warnings, *aside, *odd_values, *odd_zone),
             "events": _events(status),
             "curves": curves,
             "timezone": zone,
@@ -69,6 +69,8 @@ def _sealed(run: RunDir, seal: SealRecord | None) -> Fields:
         "date": seal.date,
         "speed": seal.speed,
         "window_start": seal.window.start,
+        "evening": seal.preflight.sentence if seal.preflight else "",
+        "evening_lines": seal.preflight.lines if seal.preflight else (),
         "data": DataReport(name=seal.data.name, kind=seal.data.kind, facts=seal.data.facts),
     }
 
@@ -126,6 +128,12 @@ def _deadline(
     if status and status.hand_over:
         return status.hand_over
     return seal.window.hand_over if seal else None
+
+
+def _evening(seal: SealRecord | None) -> list[str]:
+    """Return what was already known at the start, where it speaks against an answer."""
+    found = seal.preflight if seal else None
+    return [found.sentence] if found and not found.can_answer and found.sentence else []
 
 
 def _set_aside(seal: SealRecord | None) -> list[str]:

@@ -60,6 +60,14 @@ class DataRecord(_Lenient):
     set_aside: dict[str, int] = {}
 
 
+class PreflightRecord(_Lenient):
+    """What the report shows of the verdict at the start."""
+
+    sentence: str = ""
+    can_answer: bool = True
+    lines: tuple[str, ...] = ()
+
+
 class SealRecord(_Lenient):
     """What the report shows of `seal.json`."""
 
@@ -71,6 +79,7 @@ class SealRecord(_Lenient):
     window: WindowRecord
     data: DataRecord = DataRecord()
     nonce: str = ""
+    preflight: PreflightRecord | None = None
 
 
 class StageStatusRecord(_Lenient):

@@ -18,6 +18,7 @@ from schedules.clock import Clock, real_duration, real_seconds_until
 from schedules.plan import Stage
 from tasks.night_board import NightBoard
 from tasks.night_status import StageStatus
+from tasks.stage_record import record_found, record_results
 from tasks.trainer_process import signal_group, start_trainer, write_control, write_inputs
 from verdict.ledger import Ledger
 from verdict.seal import Seal
@@ -53,10 +54,11 @@ class StageRun:
         grace_s: float,
         tell: Callable[[str], None],
         moved_deadline: Callable[[], datetime],
+        anchor: Callable[[], None] = lambda: None,
     ) -> None:
         self.run, self.seal, self.stage, self.clock = run, seal, stage, clock
         self.ledger, self.board, self.status, self.tell = ledger, board, status, tell
-        self.moved_deadline = moved_deadline
+        self.moved_deadline, self.anchor = moved_deadline, anchor
         self.folder = run.stage(stage.name)
         self.grace = real_duration(clock, grace_s)
         self.attempts: list[Attempt] = []
@@ -72,6 +74,7 @@ class StageRun:
         started = self.clock.now()
         self.started = started
         self.status.start = started.isoformat()
+        record_found(self.run, self.stage.name, self.ledger)
         write_inputs(self.run, self.seal, self.stage)
         ending = self._attempts()
         self.status.end = self.clock.now().isoformat()
@@ -88,6 +91,7 @@ class StageRun:
             "notes": self.status.notes,
         }
         write_atomically(self.folder.exit, json.dumps(record, indent=1))
+        record_results(self.run, self.stage.name, self.ledger)
         self.ledger.write("stage-ended", stage=self.stage.name, ending=ending, attempts=len(self.attempts))
 
     def _attempts(self) -> Ending:
@@ -200,6 +204,7 @@ class StageRun:
             self.recorded.add(digest)
             place = str(path.relative_to(self.run.path))
             self.ledger.write("checkpoint", stage=self.stage.name, path=place, manifest_sha256=digest)
+            self.anchor()
 
     def _ending(self, code: int) -> Ending | None:
         """Return the stage's ending, or None where the trainer should be started again."""

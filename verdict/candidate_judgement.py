@@ -29,17 +29,15 @@ PROBES = 200
 """Queries with which the index is compared with exact search."""
 
 
-def judge_candidates(run: RunDir, seal: Seal, evidence: Evidence) -> Judgement:
-    """Return the judgement of the bi-encoder and of the index built on it."""
-    result = Judgement()
+def judge_candidates(result: Judgement, run: RunDir, seal: Seal, evidence: Evidence) -> None:
+    """Judge the bi-encoder and the index built on it."""
     if seal.data.kind != "multimodal":
         result.notes.append("Candidates need queries and items in words; this data set has features only.")
-        return result
-    if evidence.checkpoint is None:
-        result.notes.append("No whole checkpoint of this night could be judged.")
-        return result
+        return
+    assert evidence.checkpoint is not None
     queries = {
-        s: [q for q in load_queries(seal, s) if isinstance(q, Query)] for s in ("train", "val", "test")
+        s: [q for q in load_queries(seal, s) if isinstance(q, Query) and q.id not in result.left_out]
+        for s in ("train", "val", "test")
     }
     gains = _recall(result, evidence.checkpoint, queries, seal.device)
     pool = _newest_pool(run, seal)
@@ -51,7 +49,6 @@ def judge_candidates(run: RunDir, seal: Seal, evidence: Evidence) -> Judgement:
         answer = _answer(criterion, seal, gains, latency, recall)
         if answer is not None:
             result.findings.append(answer)
-    return result
 
 
 def _answer(

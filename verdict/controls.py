@@ -11,6 +11,8 @@ from models.metrics import has_ranking, ndcg_per_query, random_ndcg_at_k
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 AGREEMENT = 1e-9
+SOME, DRAWS = 100, 20
+"""Queries and repetitions of the controls that are drawn at random."""
 
 
 def independent_ndcg(scores: Floats, relevance: Labels, k: int = 10) -> float:
@@ -43,6 +45,7 @@ def metric_failures(scores: Sequence[Floats], relevance: Sequence[Labels], seed:
     oracle = ndcg_per_query([r.astype(np.float64) for r in sealed_labels], sealed_labels)
     if abs(oracle - 1).max() > AGREEMENT:
         failures.append(f"the oracle ranking scores {oracle.mean():.4f} instead of 1")
+    failures += _chance_failures(sealed_labels, seed)
     reverse = ndcg_per_query([-r.astype(np.float64) for r in sealed_labels], sealed_labels)
     chance = np.array([random_ndcg_at_k(r) for r in sealed_labels])
     if reverse.mean() >= chance.mean():
@@ -67,6 +70,24 @@ def _invariance_failures(scores: list[Floats], labels: list[Labels], seed: int) 
         failures.append("shuffling the candidates changes nDCG")
     if abs(base - ranked).max() > AGREEMENT:
         failures.append("a monotone transform of the scores changes nDCG")
+    return failures
+
+
+def _chance_failures(labels: list[Labels], seed: int) -> list[str]:
+    """A random ranking, and the oracle over shuffled labels, score what chance expects, within five errors."""
+    rng = np.random.default_rng([seed, 1])
+    some = labels[:SOME]
+    expected = float(np.mean([random_ndcg_at_k(r) for r in some]))
+    drawn = [ndcg_per_query([rng.normal(size=r.size) for r in some], some).mean() for _ in range(DRAWS)]
+    shuffled = [
+        ndcg_per_query([r.astype(np.float64) for r in some], [rng.permutation(r) for r in some]).mean()
+        for _ in range(DRAWS)
+    ]
+    failures = []
+    for name, values in (("a random ranking", drawn), ("the oracle over shuffled labels", shuffled)):
+        error = float(np.std(values, ddof=1)) / np.sqrt(DRAWS) + AGREEMENT
+        if abs(float(np.mean(values)) - expected) > 5 * error:
+            failures.append(f"{name} scores {np.mean(values):.4f}, chance expects {expected:.4f}")
     return failures
 
 

@@ -12,10 +12,11 @@ from verdict.controls import head_room
 from verdict.finding import Finding
 from verdict.statistics import (
     N_MIN,
-    N_SKEW_SAFE,
+    SPREAD,
     Interval,
-    excludes_zero_with_skew,
+    excludes_zero,
     minimum_detectable_effect,
+    queries_needed,
     sign_flip_p,
     t_interval,
 )
@@ -60,32 +61,39 @@ def not_measured(criterion: Criterion, reason: str) -> Finding:
 
 
 def judge_gain(criterion: Criterion, differences: Floats, seed: int, what: str = "nDCG@10") -> Finding:
-    """Return the finding on a mean paired gain: point >= asked, t lower bound > 0, sign-flip p < .05."""
+    """Return the finding on a mean paired gain: point >= asked, t lower bound > 0, sign-flip p < .05.
+
+    A gain that only holds where no rare large loss is hidden, or no skew, is NOT_MEASURED.
+    """
     if differences.size < N_MIN:
         return finding(
             criterion, NOT_MEASURED, f"{differences.size} queries are too few; {N_MIN} are the least"
         )
     interval = t_interval(differences)
     asked = criterion.above or 0.0
-    p = sign_flip_p(differences, seed)
     shown = f"gain in {what} {interval.mean:+.4f}, 95 % [{interval.low:+.4f}, {interval.high:+.4f}]"
     if interval.mean < asked:
         return finding(criterion, MISSED, f"{shown}; asked was more than {asked:+g}", interval)
-    if interval.low <= 0 or p >= 0.05:
-        effect = minimum_detectable_effect(interval.sd, interval.n)
+    if interval.low > 0 and not excludes_zero(differences):
+        return finding(criterion, NOT_MEASURED, f"{shown}: {_too_few(differences, interval)}", interval)
+    if interval.low <= 0 or sign_flip_p(differences, seed) >= 0.05:
+        effect = minimum_detectable_effect(max(interval.sd, SPREAD), interval.n)
         return finding(
             criterion,
             MISSED,
-            f"{shown}: not told from no gain (p = {p:.3f}); {interval.n} queries show {effect:.3f} at least",
+            f"{shown}: not told from no gain; {interval.n} queries show {effect:.3f} at least",
             interval,
-        )
-    if interval.skew < 0 and interval.n < N_SKEW_SAFE and not excludes_zero_with_skew(differences):
-        return finding(
-            criterion, NOT_MEASURED, f"too few queries ({interval.n}) for a skew of {interval.skew:.1f}"
         )
     one_sided = t_interval(differences, 0.90).low
     proven = f"; proven above {asked:g}" if one_sided > asked else f"; above {asked:g} is likely, not proven"
     return finding(criterion, MET, shown + proven, interval)
+
+
+def _too_few(differences: Floats, interval: Interval) -> str:
+    losses = f"losses with a skew of {interval.skew:.1f}" if interval.skew < -1 else "rare large losses"
+    return (
+        f"{interval.n} queries are too few to rule out {losses}; about {queries_needed(differences)} would do"
+    )
 
 
 def judge_saturation(criterion: Criterion, v1_ndcg: float, n: int, no_image: bool) -> Finding | None:
@@ -128,13 +136,15 @@ def judge_compliance(
     if len(differences) < N_MIN:
         return not_measured(criterion, "the data has no labels of hard constraints (`complies`)")
     interval = t_interval(np.array(differences))
-    bound = t_interval(np.array(differences), 0.90)
+    # One more query, lost: without it a sample that shows no difference would prove that there is none.
+    bound = t_interval(np.array([*differences, -1.0]), 0.90)
+    lost = t_interval(np.array(differences), 0.90)
     shown = f"change in Compliance@1 {interval.mean:+.3f}"
     if margin is None:
         return judge_gain(criterion, np.array(differences), seed=0, what="Compliance@1")
     if bound.low > -margin:
         return finding(criterion, MET, f"{shown}: kept within {margin:g} of V1.0", interval)
-    if bound.high < 0:
+    if lost.high < 0:
         return finding(criterion, MISSED, f"{shown}: lost against V1.0", interval)
     return finding(criterion, NOT_MEASURED, f"{shown}: not shown within {margin:g} of V1.0", interval)
 

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.stage_best import best_by_design, chosen
-from nightshift.checkpoint import manifest_sha256, read_state, sha256_of, whole_checkpoints
+from nightshift.checkpoint import STEP_FOLDER, damage, manifest_sha256, read_state
 from nightshift.rundir import RunDir
-from nightshift.states import Ending
-from verdict.ledger import Entry, LedgerError, read_ledger
-from verdict.seal import Seal, changed_files, judge_code_sha256
+from nightshift.states import Ending, Word
+from verdict.chain_evidence import files_not_of_tonight, opened_wrongly, read_night
+from verdict.ledger import Entry
+from verdict.observer import observe
+from verdict.reasons import Reason, stop
+from verdict.seal import Seal
+from verdict.sealed_evidence import changed_since_start, other_baseline
 
 BAD_ENDINGS = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.DIVERGED, Ending.NOT_STARTED)
 
@@ -18,8 +22,8 @@ BAD_ENDINGS = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.DIVE
 class Evidence:
     """What the run directory proves, and what speaks against it."""
 
-    stop: list[str] = field(default_factory=list)
-    """Fake, stale or tampered: reasons for STOP."""
+    reasons: list[Reason] = field(default_factory=list)
+    """Fake, stale, tampered, or not the work that was planned."""
     broken: dict[str, str] = field(default_factory=dict)
     """Stage -> why its work is incomplete."""
     warnings: list[str] = field(default_factory=list)
@@ -36,45 +40,64 @@ class Evidence:
     """Seed -> best checkpoint of the plain alternative that the trainer compares its design with."""
     reference_words: str = ""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether what numbers would be computed from is not sound."""
+        return any(reason.word is Word.STOP for reason in self.reasons)
+
 
 def gather(run: RunDir, seal: Seal) -> Evidence:
     """Return the evidence of one run, its checkpoint chosen by selection score among this chain's."""
     evidence = Evidence()
-    entries = _chain(run, seal, evidence)
-    if judge_code_sha256() != seal.judge_sha256:
-        evidence.warnings.append("the code changed after the night was sealed")
-    evidence.stop += [f"data changed after the start: {line}" for line in changed_files(seal.data.splits)]
+    evidence.reasons += changed_since_start(run, seal)
+    entries, reasons, warnings = read_night(run, seal)
+    evidence.reasons += reasons
+    evidence.warnings += warnings
+    if not reasons:
+        evidence.reasons += files_not_of_tonight(run, seal, entries)
+        opened, unwatched = opened_wrongly(run, seal, entries)
+        evidence.reasons += opened
+        evidence.warnings += unwatched
     _choose_checkpoint(run, seal, entries, evidence)
     _read_endings(run, seal, evidence)
+    if evidence.checkpoint is not None:
+        evidence.reasons += observe(run, seal, evidence.stage)
+        evidence.reasons += other_baseline(seal)
     return evidence
-
-
-def _chain(run: RunDir, seal: Seal, evidence: Evidence) -> list[Entry]:
-    try:
-        entries = read_ledger(run.ledger, seal.nonce)
-    except (OSError, LedgerError) as error:
-        evidence.stop.append(f"the ledger is not whole: {error}")
-        return []
-    opened = [entry for entry in entries if entry.kind == "night-opened"]
-    if not opened or opened[0].facts.get("seal_sha256") != sha256_of(run.seal):
-        evidence.stop.append("the seal is not the one that the ledger opened with")
-    return entries
 
 
 def _choose_checkpoint(run: RunDir, seal: Seal, entries: list[Entry], evidence: Evidence) -> None:
     recorded = {entry.facts.get("manifest_sha256") for entry in entries if entry.kind == "checkpoint"}
     candidates: list[tuple[float, Path, str]] = []
     for stage in seal.night.stages:
-        for path in whole_checkpoints(run.stage(stage.name).checkpoints):
-            state = read_state(path)
-            if state.get("nonce") != seal.nonce or manifest_sha256(path) not in recorded:
-                evidence.stop.append(f"{stage.name}/{path.name} was not written by this night")
+        for path in _step_folders(run.stage(stage.name).checkpoints):
+            why = _not_tonights(path, seal.nonce, recorded)
+            if why:
+                evidence.reasons.append(stop(f"{stage.name}/{path.name} {why}"))
                 continue
+            state = read_state(path)
             score = state.get("selection_score")
             if isinstance(score, int | float) and _judged_kind(str(state.get("kind", "")), seal):
                 candidates.append((float(score), path, stage.name))
     if candidates:
         _take_best(run, seal, candidates, evidence)
+
+
+def _step_folders(checkpoints: Path) -> list[Path]:
+    if not checkpoints.is_dir():
+        return []
+    named = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
+    return sorted(named, key=lambda path: int(path.name.split("-")[1]))
+
+
+def _not_tonights(path: Path, nonce: str, recorded: set[str | float | None]) -> str:
+    """Return why a checkpoint is not whole or not of this night, or an empty text."""
+    harm = damage(path)
+    if harm is not None:
+        return f"was damaged or altered: {harm}"
+    if read_state(path).get("nonce") != nonce or manifest_sha256(path) not in recorded:
+        return "was not written by this night"
+    return ""
 
 
 def _take_best(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from nightshift.rundir import RunDir
 from nightshift.states import CriterionState, Metric, Word
+from verdict.reasons import Reason, gravest
 
 
 class Finding(BaseModel):
@@ -65,16 +66,19 @@ class Verdict(BaseModel):
     loss_facts: dict[str, JsonValue] = {}
     gpu: dict[str, JsonValue] = {}
     judge_s: float = 0.0
+    decoy: str = ""
+    """What became of the corrupted copy that the judge must catch: `caught (how)`, `not caught ...`, or why none."""
 
 
-def word_of(findings: Sequence[Finding], reasons_to_stop: Sequence[str], broken: Mapping[str, str]) -> Word:
+def word_of(findings: Sequence[Finding], reasons: Sequence[Reason], broken: Mapping[str, str]) -> Word:
     """Return the night's word: STOP over PAUSE_AND_FIX over NO_GAIN over GO.
 
-    `reasons_to_stop` are tampering, leaks and stale parts; `broken` are stages that did not do their work.
+    `reasons` speak against the night whatever its numbers; `broken` are stages that did not do their work.
     """
     required = [finding.state for finding in findings if finding.required]
-    if reasons_to_stop:
-        return Word.STOP
+    grave = gravest(reasons)
+    if grave is not None:
+        return grave.word
     if broken or not required:
         return Word.PAUSE_AND_FIX
     if CriterionState.INVALID in required or CriterionState.NOT_MEASURED in required:

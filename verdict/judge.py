@@ -1,46 +1,58 @@
 """The judge: a process of its own that believes nothing it has not recomputed."""
 
-import json
 import os
 import sys
-from datetime import datetime
 from pathlib import Path
 
 from nightshift.checkpoint import manifest_sha256, write_atomically
-from nightshift.instant import boottime_s, parse_utc
+from nightshift.events import read_events
+from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
-from nightshift.states import Metric, NightError
+from nightshift.states import Metric, NightError, Word
 from verdict.criteria import metrics_judged, not_measured
+from verdict.data_evidence import examine
+from verdict.decoy import with_decoy
 from verdict.evidence import Evidence, gather
 from verdict.finding import Finding, Verdict, word_of
 from verdict.judgement import Judgement
+from verdict.observer import goodput, training_span, work_of
+from verdict.own_metric import check_own_metric
+from verdict.reasons import Reason, gravest, pause, stop
+from verdict.scorebook import ScoreBook, content
+from verdict.scored import load_queries
 from verdict.seal import Seal, read_seal
-from verdict.utilisation import judge_utilisation, read_samples, utilisation
+from verdict.utilisation import judge_utilisation, read_samples, spinning, utilisation
 from verdict.wording import next_step_of, sentence_of
 
 START_S = 3.0
 """Real seconds that the interpreter has taken before, and writing the verdict takes behind."""
 
 
-def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
+def judge_run(run: RunDir, within_s: float = float("inf"), book: ScoreBook | None = None) -> Verdict:
     """Return the verdict on a run directory; nothing is written.
 
-    With `within_s` real seconds to go, what may be shortened (permutations) is.
+    With `within_s` real seconds to go, what may be shortened (permutations) is. A `book` keeps what was
+    computed of the same content before.
 
     Raises NightError where there is no run to judge.
     """
     began_s = boottime_s()
-    seal = read_seal(run)
+    seal = _sealed(run)
+    if isinstance(seal, Verdict):
+        return seal
     evidence = gather(run, seal)
-    judgement = _judgement(run, seal, evidence, began_s + within_s - START_S)
-    findings = _in_plan_order(seal, [*judgement.findings, *_utilisation(run, seal)], judgement)
-    stop = [*evidence.stop, *judgement.stop]
-    word = word_of(findings, stop, evidence.broken)
+    judgement = _judgement(run, seal, evidence, began_s + within_s - START_S, book or ScoreBook())
+    use = _utilisation(run, seal, judgement)
+    findings = _in_plan_order(
+        seal, [*judgement.findings, *use], [*evidence.reasons, *judgement.reasons], judgement
+    )
+    reasons = [*evidence.reasons, *judgement.reasons]
+    word = word_of(findings, reasons, evidence.broken)
     checkpoint = evidence.checkpoint
     return Verdict(
         word=word,
-        sentence=sentence_of(word, findings, stop, evidence.broken, judgement.notes),
-        next_step=next_step_of(word, findings, stop, evidence.broken),
+        sentence=sentence_of(word, findings, reasons, evidence.broken, judgement.notes),
+        next_step=next_step_of(word, findings, reasons, evidence.broken),
         criteria=tuple(findings),
         checkpoint=str(checkpoint.relative_to(run.path)) if checkpoint else None,
         checkpoint_sha256=manifest_sha256(checkpoint) if checkpoint else None,
@@ -48,7 +60,7 @@ def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
         modalities=judgement.modalities,
         pools=judgement.pools,
         encoders=judgement.encoders,
-        findings=[*stop, *evidence.broken.values(), *judgement.notes],
+        findings=[*(r.what for r in reasons), *evidence.broken.values(), *judgement.notes],
         warnings=[*evidence.warnings, *judgement.warnings],
         per_query_gains=judgement.gains,
         latency=judgement.latency,
@@ -57,61 +69,125 @@ def judge_run(run: RunDir, within_s: float = float("inf")) -> Verdict:
     )
 
 
-def _judgement(run: RunDir, seal: Seal, evidence: Evidence, until_s: float) -> Judgement:
+def _sealed(run: RunDir) -> Seal | Verdict:
+    """Return the seal, or STOP where a night took place here and its seal cannot be read any more."""
+    try:
+        return read_seal(run)
+    except NightError as error:
+        if not run.ledger.is_file() or not run.seal.is_file():
+            raise
+        reason = stop(f"seal.json is not what was sealed: {error}")
+    return Verdict(
+        word=Word.STOP,
+        sentence=sentence_of(Word.STOP, [], [reason], {}, []),
+        next_step=reason.mend,
+        findings=[reason.what],
+    )
+
+
+def _judgement(run: RunDir, seal: Seal, evidence: Evidence, until_s: float, book: ScoreBook) -> Judgement:
+    result = Judgement()
+    if evidence.stopped:
+        result.notes.append("Scores were not computed: what they would be computed from is not sound.")
+        return result
+    _examine_data(result, seal, book)
+    result.reasons += check_own_metric(seal, book)
+    if not result.reasons and seal.preflight:
+        result.reasons += [_halted(line) for line in seal.preflight.halted]
+    if result.stopped:
+        result.notes.append("Scores were not computed: the data or the metric give them away.")
+    elif seal.night.judge == "none":
+        result.notes.append("The plan gives this night nothing that could be judged (judge = none).")
+    elif evidence.checkpoint is None:
+        _without_model(result, seal)
+    else:
+        _with_model(result, run, seal, evidence, until_s, book)
+    return result
+
+
+def _halted(line: str) -> Reason:
+    return pause(
+        f"the night was halted at its start: {line}",
+        "Mend what it names, then run `nightshift check` on the data (1 min).",
+    )
+
+
+def _examine_data(result: Judgement, seal: Seal, book: ScoreBook) -> None:
+    """Look for leaks and labels given away; test queries that training has too are left out."""
+    names = ("train", "val", "test")
+    data = book.once(
+        ("data", *content(seal, *names)), lambda: examine({name: load_queries(seal, name) for name in names})
+    )
+    result.reasons += data.reasons
+    result.warnings += data.warnings
+    result.left_out = data.left_out
+
+
+def _without_model(result: Judgement, seal: Seal) -> None:
+    from verdict.ranking_judgement import judge_data_alone
+
+    result.notes.append("No whole checkpoint of this night could be judged.")
+    if seal.night.judge == "ranking":
+        judge_data_alone(result, seal)
+
+
+def _with_model(
+    result: Judgement, run: RunDir, seal: Seal, evidence: Evidence, until_s: float, book: ScoreBook
+) -> None:
     # Imported here: torch and FAISS take seconds to load, and each kind of night needs only its own.
-    if evidence.stop:
-        return Judgement(notes=["Scores were not computed: what they would be computed from is not sound."])
     if seal.night.judge == "ranking":
         from verdict.ranking_judgement import judge_ranking
 
-        return judge_ranking(seal, evidence, until_s)
-    if seal.night.judge == "candidates":
+        judge_ranking(result, run, seal, evidence, until_s, book)
+    else:
         from verdict.candidate_judgement import judge_candidates
 
-        return judge_candidates(run, seal, evidence)
-    return Judgement(notes=["The plan gives this night nothing that could be judged (judge = none)."])
+        judge_candidates(result, run, seal, evidence)
 
 
-def _in_plan_order(seal: Seal, found: list[Finding], judgement: Judgement) -> list[Finding]:
+def _in_plan_order(
+    seal: Seal, found: list[Finding], reasons: list[Reason], judgement: Judgement
+) -> list[Finding]:
     """Return one finding per criterion, NOT_MEASURED where there is none."""
     judged = metrics_judged(found)
-    reason = judgement.notes[0].rstrip(".") if judgement.notes else "nothing in this night measures it"
+    grave = gravest(reasons)
+    reason = grave.what if grave else judgement.notes[0].rstrip(".") if judgement.notes else ""
+    reason = reason or "nothing in this night measures it"
     missing = [not_measured(c, reason) for c in seal.night.criteria if c.metric not in judged]
     order = [criterion.metric for criterion in seal.night.criteria]
     return sorted([*found, *missing], key=lambda item: order.index(item.name))
 
 
-def _utilisation(run: RunDir, seal: Seal) -> list[Finding]:
+def _utilisation(run: RunDir, seal: Seal, judgement: Judgement) -> list[Finding]:
     asked = [c for c in seal.night.criteria if c.metric is Metric.GPU_UTILISATION_PCT]
     if not asked:
         return []
-    span = _training_span(run, seal)
+    stage = next(stage for stage in seal.night.stages if stage.elastic)
+    span = training_span(run, stage.name)
     use = utilisation(read_samples(run.gpu_samples), *span, seal.speed) if span else None
+    if use and span:
+        work = work_of(read_events(run.stage(stage.name).events)[0])
+        rate = goodput(work, (span[1] - span[0]).total_seconds())
+        judgement.reasons += spinning(use, asked[0].above or 0.0, rate)
     no_gpu = "this machine has no GPU" if seal.device == "cpu" else ""
     return [judge_utilisation(asked[0], use, no_gpu)]
 
 
-def _training_span(run: RunDir, seal: Seal) -> tuple[datetime, datetime] | None:
-    """Return from first spawn to end of the elastic stage, restarts included."""
-    stage = next(stage for stage in seal.night.stages if stage.elastic)
-    try:
-        attempts = json.loads(run.stage(stage.name).exit.read_text())["attempts"]
-        return parse_utc(attempts[0]["start"]), parse_utc(attempts[-1]["end"])
-    except (OSError, ValueError, KeyError, IndexError):
-        return None
-
-
 def main(path: Path) -> int:
     """Return the exit code: 0 when a verdict was written, 2 where there is no run to judge."""
-    run = RunDir(path)
+    run, book = RunDir(path), ScoreBook()
+    within_s = float(os.environ.get("NIGHT_JUDGE_WITHIN_S", "inf"))
+    began_s = boottime_s()
     try:
-        verdict = judge_run(run, float(os.environ.get("NIGHT_JUDGE_WITHIN_S", "inf")))
+        verdict = judge_run(run, within_s, book)
     except NightError as error:
         print(f"judge: {error}", file=sys.stderr)
         return 2
     run.judge.mkdir(exist_ok=True)
     write_atomically(run.verdict, verdict.model_dump_json(indent=1))
     print(f"{verdict.word}: {verdict.sentence} ({verdict.judge_s:.1f} s)")
+    verdict = with_decoy(run, verdict, book, within_s - (boottime_s() - began_s))
+    write_atomically(run.verdict, verdict.model_dump_json(indent=1))
     return 0
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data import letor_v1, load_letor, load_split
 from models.dataset import Candidate, FeatureQuery, Query
 from models.metrics import has_ranking, ndcg_per_query
 from models.scorers import PoolScorer, Request
 from verdict.seal import Seal
+from verdict.split_files import Queries, best_feature, feature_width, read_split_file
 
 Floats = NDArray[np.float64]
 
@@ -25,11 +25,14 @@ class ScoredSplit:
     new: list[Floats]
     v1: list[Floats]
     relevance: list[NDArray[np.int64]]
+    left_out: frozenset[str] = frozenset()
+    """Queries that stand in training too, and are not judged."""
 
     @property
     def usable(self) -> list[int]:
-        """Positions of the queries whose labels admit an nDCG."""
-        return [i for i, r in enumerate(self.relevance) if has_ranking(r)]
+        """Positions of the queries that are judged: their labels admit an nDCG, and no training split has them."""
+        kept = [query.id not in self.left_out for query in self.queries]
+        return [i for i, r in enumerate(self.relevance) if kept[i] and has_ranking(r)]
 
     def ndcg(self, scores: Sequence[Floats]) -> Floats:
         """Return nDCG@10 over the usable queries."""
@@ -41,17 +44,14 @@ class ScoredSplit:
         return self.ndcg(self.new) - self.ndcg(self.v1)
 
 
-def load_queries(seal: Seal, split: str) -> Sequence[Query] | Sequence[FeatureQuery]:
-    """Return a sealed split from its file."""
-    path = Path(seal.data.splits[split].path)
-    if seal.data.kind == "letor":
-        return load_letor(path, letor_width(seal))
-    return load_split(path, Path(seal.data.images) if seal.data.images else None)
+def load_queries(seal: Seal, split: str) -> Queries:
+    """Return a sealed split from its file as it is now; read once per content."""
+    images = Path(seal.data.images) if seal.data.images else None
+    return read_split_file(seal.data.kind, _paths(seal), Path(seal.data.splits[split].path), images)
 
 
-def letor_width(seal: Seal) -> int:
-    """Return the number of features over all splits."""
-    return max(int(load_letor(Path(f.path))[0].features.shape[1]) for f in seal.data.splits.values())
+def _paths(seal: Seal) -> list[Path]:
+    return [Path(file.path) for file in seal.data.splits.values()]
 
 
 def baseline(seal: Seal, queries: Sequence[Query] | Sequence[FeatureQuery]) -> tuple[list[Floats], str]:
@@ -61,8 +61,8 @@ def baseline(seal: Seal, queries: Sequence[Query] | Sequence[FeatureQuery]) -> t
     """
     if seal.data.kind != "letor":
         return [q.scores_v1() for q in queries if isinstance(q, Query)], "V1.0 (the data's own score)"
-    train = load_letor(Path(seal.data.splits["train"].path), letor_width(seal))
-    index, sign = letor_v1(train)
+    train = Path(seal.data.splits["train"].path)
+    index, sign = best_feature(train, feature_width(_paths(seal)))
     name = f"V1.0 = feature {index + 1}, {'descending' if sign > 0 else 'ascending'}, the best one on train"
     scores = [sign * q.features[:, index].astype(np.float64) for q in queries if isinstance(q, FeatureQuery)]
     return scores, name

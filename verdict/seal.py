@@ -1,14 +1,11 @@
 """What was promised before the start: plan, data hashes, seeds, judge's code; written once."""
 
-import hashlib
 import json
-from collections.abc import Mapping
 from datetime import date, datetime
-from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from models.dataset import DataSource
 from nightshift.checkpoint import sha256_of, write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
@@ -17,7 +14,11 @@ from schedules.clock import Clock, clock_from
 from schedules.plan import Night, Plan
 from schedules.timetable import Timetable, timetable
 
-JUDGE_PACKAGES = ("nightshift", "schedules", "models", "verdict")
+METRIC = (
+    "nDCG@10: gain 2^relevance - 1, discount 1/log2(rank + 1), ties by expectation; queries without a relevant "
+    "item or with one grade only are left out on both sides and counted"
+)
+OLD = "this run was sealed by an older Nightshift; judge it with the version that ran it"
 
 
 class SealError(NightError):
@@ -34,6 +35,27 @@ class SealedFile(BaseModel):
     size: int
 
 
+class SealedSplit(BaseModel):
+    """What a split holds, beyond the bytes of its file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    queries: int
+    pools: dict[str, str]
+    """Query -> hash of its candidates' ids, for the test split; every system is scored on these."""
+    baseline: str
+    """Hash of V1.0's scores over all pools; empty where V1.0 is made of features."""
+
+
+class SealedPictures(BaseModel):
+    """Every picture that a split names, as one hash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    sha256: str
+
+
 class SealedData(BaseModel):
     """The data set of this night."""
 
@@ -44,9 +66,32 @@ class SealedData(BaseModel):
     origin: str
     splits: dict[str, SealedFile]
     images: str | None
+    pictures: SealedPictures | None = None
+    """What every picture was, or None where no item has one."""
+    contents: dict[str, SealedSplit] = {}
     facts: dict[str, float | str]
     set_aside: dict[str, int]
     """Kind of problem -> how many items were set aside."""
+
+
+class SealedPreflight(BaseModel):
+    """What was known at 23:00 of the question that the night is to answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sentence: str
+    """One sentence: whether tonight can answer."""
+    can_answer: bool
+    halted: tuple[str, ...] = ()
+    """Why no stage was started: a leak, or a metric that must not be believed."""
+    lines: tuple[str, ...] = ()
+    """Everything else that was looked at, one sentence each."""
+    minimum_detectable_effect: float | None = None
+    head_room: float | None = None
+    compliance_queries: int | None = None
+    """Queries that showing Compliance@1 kept would take, at the spread seen on validation."""
+    left_out: tuple[str, ...] = ()
+    """Test queries that stand in training too and are not judged."""
 
 
 class SealedWindow(BaseModel):
@@ -63,7 +108,7 @@ class Seal(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     night: Night
     plan: Plan
     date: date
@@ -82,6 +127,11 @@ class Seal(BaseModel):
     seed: int
     nonce: str
     judge_sha256: str
+    code: dict[str, str] = {}
+    """Module of this project, or file beside a foreign trainer, -> its sha256."""
+    metric: str = METRIC
+    """How nDCG is defined."""
+    preflight: SealedPreflight | None = None
     silence_s: float
     """Real seconds without the flow after which the nightwatch goes on alone."""
     costs: dict[str, float]
@@ -99,37 +149,6 @@ class Seal(BaseModel):
         return Budget(self.timetable(), hand_over, self.speed, ProcessCosts(**self.costs))
 
 
-def seal_data(source: DataSource) -> SealedData:
-    """Return the data set with the hash of every split."""
-    counts: dict[str, int] = {}
-    for problem in source.set_aside:
-        counts[problem.kind] = counts.get(problem.kind, 0) + 1
-    return SealedData(
-        kind=source.kind,
-        name=source.name,
-        origin=str(source.origin),
-        splits={name: sealed_file(path) for name, path in source.splits.items()},
-        images=str(source.images) if source.images else None,
-        facts=dict(source.facts),
-        set_aside=counts,
-    )
-
-
-def sealed_file(path: Path) -> SealedFile:
-    """Return a file's path, hash and size."""
-    return SealedFile(path=str(path.resolve()), sha256=sha256_of(path), size=path.stat().st_size)
-
-
-def judge_code_sha256() -> str:
-    """Return one hash over the code that judges: every module the judge may import from this project."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for package in JUDGE_PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(root)} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
-
-
 def write_seal(seal: Seal, run: RunDir) -> str:
     """Return the sha256 of the seal's file, now on disk."""
     write_atomically(run.seal, seal.model_dump_json(indent=1))
@@ -142,20 +161,11 @@ def read_seal(run: RunDir) -> Seal:
     Raises SealError where there is none or it cannot be read.
     """
     try:
-        return Seal.model_validate(json.loads(run.seal.read_text()))
+        record = json.loads(run.seal.read_text())
+        if isinstance(record, dict) and record.get("schema_version") == 1:
+            raise SealError(f"{run.seal}: {OLD}")
+        return Seal.model_validate(record)
     except (OSError, ValueError) as error:
         raise SealError(
             f"{run.seal}: no readable seal, so this is not a run of Nightshift: {error}"
         ) from error
-
-
-def changed_files(files: Mapping[str, SealedFile]) -> list[str]:
-    """Return one line per sealed file that is not what it was at the start."""
-    lines = []
-    for name, file in files.items():
-        path = Path(file.path)
-        if not path.is_file():
-            lines.append(f"{name}: {path.name} is gone")
-        elif path.stat().st_size != file.size or sha256_of(path) != file.sha256:
-            lines.append(f"{name}: {path.name} is not the file that was sealed")
-    return lines

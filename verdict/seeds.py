@@ -1,17 +1,18 @@
 """Several seeds of one design, and what it is compared with: nDCG per query, averaged over seeds first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from models.scorers import load_scorer
 from nightshift.instant import boottime_s
 from verdict.evidence import Evidence
-from verdict.scored import ScoredSplit, score_split
+from verdict.scorebook import ScoreBook
+from verdict.scored import ScoredSplit
 from verdict.seal import Seal
 from verdict.statistics import t_interval
 
@@ -59,33 +60,35 @@ class SeedScores:
 
 
 def judge_seeds(
-    seal: Seal, evidence: Evidence, split: str, known: ScoredSplit, took_s: float, until_s: float
+    seal: Seal, evidence: Evidence, known: ScoredSplit, took_s: float, until_s: float, book: ScoreBook
 ) -> SeedScores:
-    """Return one split scored by every trained seed of the chosen design, then by the reference.
+    """Return the test split scored by every trained seed of the chosen design, then by the reference.
 
-    `known` are the judged checkpoint's own scores of this split, which took `took_s` real seconds;
+    `known` are the judged checkpoint's own scores of it, which took `took_s` real seconds;
     a seed that would not be ready `until_s` (seconds since boot) is left out, and counted.
     """
     result = SeedScores(reference_words=evidence.reference_words)
     result.chosen[evidence.seed if evidence.seed is not None else seal.seed] = known.ndcg(known.new)
     wanted = {s: path for s, path in evidence.siblings.items() if s not in result.chosen}
-    result.not_judged = _score(seal, split, wanted, result.chosen, took_s, until_s)
-    _score(seal, split, evidence.reference, result.reference, took_s, until_s)
+    score = partial(_score, seal, book, known.left_out, took_s, until_s)
+    result.not_judged = score(wanted, result.chosen)
+    score(evidence.reference, result.reference)
     return result
 
 
 def _score(
     seal: Seal,
-    split: str,
-    checkpoints: Mapping[int, Path],
-    into: dict[int, Floats],
+    book: ScoreBook,
+    left_out: frozenset[str],
     took_s: float,
     until_s: float,
+    checkpoints: Mapping[int, Path],
+    into: dict[int, Floats],
 ) -> int:
     """Score what there is time for; return how many were left out."""
     for number, (seed, path) in enumerate(sorted(checkpoints.items())):
         if boottime_s() + 1.5 * took_s > until_s:
             return len(checkpoints) - number
-        scored = score_split(seal, load_scorer(path, seal.device), split)
+        scored = replace(book.split(seal, path, "test"), left_out=left_out)
         into[seed] = scored.ndcg(scored.new)
     return 0

@@ -93,6 +93,21 @@ def time_scorer(scorer: PoolScorer, requests: Sequence[Request], seed: int) -> L
     return time_calls([lambda r=request: scorer.score(r) for request in pool], scorer.timed_path)  # type: ignore[misc]
 
 
+def scores_alike(scorer: PoolScorer, requests: Sequence[Request], some: int = 20) -> bool:
+    """Return whether the call that is timed gives the scores that were judged: no cache, no answer too early."""
+    few = requests[:some]
+    together = scorer.score_many(few)
+    for request, judged in zip(few, together, strict=True):
+        alone, again = (np.asarray(scorer.score(request), dtype=np.float64) for _ in range(2))
+        largest = max(1.0, float(np.abs(judged).max(initial=0.0)))
+        if (
+            max(np.abs(alone - judged).max(initial=0.0), np.abs(again - judged).max(initial=0.0))
+            > 1e-3 * largest
+        ):
+            return False
+    return True
+
+
 def distinct_texts(texts: Sequence[str], count: int) -> list[str]:
     """Return so many different search texts: the given ones, then pairs of them, then numbered ones."""
     distinct = list(dict.fromkeys(texts))

@@ -11,8 +11,13 @@ from nightshift.states import CriterionState
 from schedules.plan import Criterion
 from verdict.criteria import COVERAGE_MIN, finding, not_measured
 from verdict.finding import Finding
+from verdict.reasons import Reason, pause
 
 SAMPLE_EVERY_S = 1.0
+SPIN_SM_PCT = 10.0
+"""A GPU that is busy all the time with less of its processors than this spins."""
+SLOW = 0.1
+"""Work per second, beside the stage's own best minute, below which a busy GPU does nothing useful."""
 LONGEST_GAP_S = 3.0
 """Between two samples further apart than this, utilisation is unknown."""
 
@@ -23,6 +28,8 @@ class GpuReading:
 
     at: datetime
     utilisation_pct: float | None
+    sm_pct: float | None = None
+    """Activity of the processors, where the driver tells."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class Utilisation:
     high_pct: float
     coverage: float
     samples: int
+    sm_pct: float | None = None
+    """Mean activity of the processors, where it is known."""
 
 
 def read_samples(path: Path) -> list[GpuReading]:
@@ -42,7 +51,9 @@ def read_samples(path: Path) -> list[GpuReading]:
         try:
             record = json.loads(line)
             value = record.get("utilisation_pct")
-            samples.append(GpuReading(parse_utc(record["at"]), None if value is None else float(value)))
+            active = record.get("sm_pct")
+            at, busy = parse_utc(record["at"]), None if value is None else float(value)
+            samples.append(GpuReading(at, busy, None if active is None else float(active)))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return samples
@@ -70,7 +81,25 @@ def utilisation(
         before = sample.at
     coverage = min(1.0, covered_s / total_s)
     low = busy_s / total_s
-    return Utilisation(low, min(100.0, low + (1 - coverage) * 100), coverage, len(inside))
+    active = [s.sm_pct for s in inside if s.sm_pct is not None]
+    sm_pct = sum(active) / len(active) if active else None
+    return Utilisation(low, min(100.0, low + (1 - coverage) * 100), coverage, len(inside), sm_pct)
+
+
+def spinning(use: Utilisation, asked_pct: float, rate: float | None) -> list[Reason]:
+    """Return why a busy GPU is not believed: its processors stood still, or no work came of it.
+
+    `rate` is the goodput, the work per second beside that of the stage's own best minute.
+    """
+    if use.low_pct <= asked_pct:
+        return []
+    mend = "Look for a waiting loop on the GPU (30 min): one thread in one kernel reads as 100 % busy."
+    told = f"the GPU was busy {use.low_pct:.0f} % of the time"
+    if use.sm_pct is not None and use.sm_pct < SPIN_SM_PCT:
+        return [pause(f"{told} with {use.sm_pct:.0f} % of its processors: it waited, it did not work", mend)]
+    if rate is not None and rate < SLOW:
+        return [pause(f"{told}, and did {rate:.0%} of the work of its best minute", mend)]
+    return []
 
 
 def judge_utilisation(criterion: Criterion, use: Utilisation | None, no_gpu: str) -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from nightshift.states import CriterionState, Metric, Word
 from verdict.finding import Finding
+from verdict.reasons import Reason, gravest
 
 NAMES = {
     Metric.TRAINING_LOSS: "training loss",
@@ -34,19 +35,22 @@ def _first(findings: Sequence[Finding], *states: CriterionState) -> Finding | No
 def sentence_of(
     word: Word,
     findings: Sequence[Finding],
-    stop: Sequence[str],
+    reasons: Sequence[Reason],
     broken: Mapping[str, str],
     notes: Sequence[str],
 ) -> str:
     """Return one sentence that says why the word is what it is."""
-    if word is Word.STOP:
-        return f"Nothing of this night may be used: {stop[0]}."
+    grave = gravest(reasons)
+    if word is Word.STOP and grave:
+        return f"Nothing of this night may be used: {grave.what}."
     if word is Word.GO:
         return f"All that was required is met: {'; '.join(_shown(f) for f in findings if f.required)}."
     if word is Word.NO_GAIN:
         missed = _first(findings, CriterionState.MISSED)
         return f"Measured honestly, and missed: {_shown(missed) if missed else ''}."
-    unsound = _first(findings, CriterionState.INVALID, CriterionState.NOT_MEASURED)
+    unsound = _first(findings, CriterionState.INVALID) or _first(findings, CriterionState.NOT_MEASURED)
+    if grave and not (unsound and unsound.state is CriterionState.INVALID):
+        return f"Not to be believed yet: {grave.what}."
     if broken:
         return f"The night is incomplete: {next(iter(broken.values()))}."
     if unsound:
@@ -56,11 +60,15 @@ def sentence_of(
 
 
 def next_step_of(
-    word: Word, findings: Sequence[Finding], stop: Sequence[str], broken: Mapping[str, str]
+    word: Word, findings: Sequence[Finding], reasons: Sequence[Reason], broken: Mapping[str, str]
 ) -> str:
     """Return one thing to do next, with its cost."""
-    if word is Word.STOP:
-        return "Find out what changed (10 min), restore it, and run the night again (8 h)."
+    invalid = _first(findings, CriterionState.INVALID)
+    if invalid and "saturated" in invalid.reason and word is not Word.STOP:
+        return "Label a harder test set (120 min of labelling, no GPU): the labels leave nothing to gain."
+    grave = gravest(reasons)
+    if grave:
+        return grave.mend
     if word is Word.GO:
         return "Take the weights from the hand-over folder (1 min) and start the next night (0 min of yours)."
     if word is Word.NO_GAIN:
@@ -71,7 +79,4 @@ def next_step_of(
     if broken:
         stage = next(iter(broken))
         return f"Read stages/{stage}/output.log (5 min), mend it, and rehearse (3 min) before the next night."
-    unsound = _first(findings, CriterionState.INVALID, CriterionState.NOT_MEASURED)
-    if unsound and "saturated" in unsound.reason:
-        return "Label a harder test set: the labels leave nothing to gain (some hours of labelling, no GPU)."
     return "Mend what the finding names, then rehearse (3 min) before the next night (8 h)."

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from flows.cli import data, live, machine, nights, plan, schedule, verdict
+from flows.cli import audit, data, live, machine, nights, plan, schedule, verdict
 from flows.cli.output import err
 from nightshift import __version__
 from nightshift.states import NightError
@@ -45,6 +45,7 @@ app.command("bedtime")(live.bedtime_command)
 app.command("morning")(live.morning_command)
 app.command("judge")(verdict.judge_command)
 app.command("report")(verdict.report_command)
+app.command("audit")(audit.audit_command)
 
 
 def main() -> None:

@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from flows.cli.evening import evening_verdict, first_ranking_night, print_evening
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from models.data import SplitSummary, check_source, corrected_example, summary
 from models.dataset import DataSource, Problem
 from nightshift.states import NightError
+from verdict.seal import SealedPreflight
 
+HALTED = 20
+"""Exit code for data on which a night would be halted."""
 SHOWN = 8
 """Problems printed in full; the rest are counted."""
 
@@ -25,18 +29,31 @@ def check_command(
     runs: OutOption = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
-    """Check a data set before the night; exits 2 where it would be refused."""
+    """Check a data set before the night: what is wrong with it, and whether it can answer the question.
+
+    Exits 2 where it would be refused, 20 where a night on it would be halted at 23:00.
+    """
     if data is not None and not Path(data).exists():
         raise NightError(f"{data}: there is no such file or folder")
     with err.status("checking"):
         source, problems = check_source(data, runs.resolve() / ".cache")
         figures = summary(source) if source else None
+        evening = _evening(source, data, runs) if source else None
     if as_json:
-        print_json(_document(source, problems, as_records(figures) if figures else None))
+        print_json(_document(source, problems, as_records(figures) if figures else None, evening))
     else:
         _print(source, problems, as_records(figures) if figures else {})
+        if evening:
+            print_evening(evening)
     if source is None:
         raise typer.Exit(2)
+    if evening and evening.halted:
+        raise typer.Exit(HALTED)
+
+
+def _evening(source: DataSource, data: str | None, runs: Path) -> SealedPreflight:
+    plan, folder, night = first_ranking_night(source.kind)
+    return evening_verdict(plan, folder, night, data, runs)
 
 
 def as_records(figures: dict[str, SplitSummary]) -> dict[str, object]:
@@ -45,7 +62,10 @@ def as_records(figures: dict[str, SplitSummary]) -> dict[str, object]:
 
 
 def _document(
-    source: DataSource | None, problems: list[Problem], figures: dict[str, object] | None
+    source: DataSource | None,
+    problems: list[Problem],
+    figures: dict[str, object] | None,
+    evening: SealedPreflight | None,
 ) -> dict[str, object]:
     return {
         "usable": source is not None,
@@ -53,6 +73,7 @@ def _document(
         "name": source.name if source else None,
         "summary": figures,
         "facts": dict(source.facts) if source else {},
+        "evening": evening.model_dump(mode="json") if evening else None,
         "problems": [asdict(problem) for problem in problems],
         "counts": dict(Counter(problem.kind for problem in problems)),
     }

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.evening import evening_verdict, print_evening
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.request import load_plan
 from models.settings import FusionSettings
@@ -18,6 +19,7 @@ from schedules.plan import Plan
 from schedules.timetable import Timetable, timetable
 from schedules.window import night_under_way_or_next, resolve_zone
 from tasks.launch import night_device
+from verdict.seal import SealedPreflight
 
 PlanFile = Annotated[Path | None, typer.Argument(help="A plan file; the built-in three nights without one.")]
 
@@ -66,8 +68,14 @@ def plan_command(
     first = parse_day(day) or first_day(loaded)
     tables = [timetable(loaded, night, first + timedelta(days=i)) for i, night in enumerate(loaded.nights)]
     floors = floor_sentences(tables, loaded.seeds, data, runs) if data else {}
+    evenings = evening_verdicts(loaded, file.parent, data, runs) if data else {}
     if as_json:
-        nights = [_as_json(t) | {"floor": floors.get(t.night.name)} for t in tables]
+        nights = [
+            _as_json(t)
+            | {"floor": floors.get(t.night.name)}
+            | {"evening": e.model_dump(mode="json") if (e := evenings.get(t.night.name)) else None}
+            for t in tables
+        ]
         print_json({"plan": str(file), "campaign": loaded.campaign, "nights": nights})
         return
     out.print(f"[bold]{escape(loaded.campaign)}[/]  {escape(str(file))}", soft_wrap=True)
@@ -75,6 +83,18 @@ def plan_command(
         _print_night(table)
         if floor := floors.get(table.night.name):
             out.print(f"  {floor}", highlight=False, markup=False, soft_wrap=True)
+        if evening := evenings.get(table.night.name):
+            print_evening(evening, lines=False)
+
+
+def evening_verdicts(plan: Plan, folder: Path, data: str, runs: Path) -> dict[str, SealedPreflight]:
+    """Return, for each night that is judged, whether it could answer its question on these data.
+
+    Raises DataError where the data set is refused.
+    """
+    with err.status("looking at the data"):
+        judged = [night for night in plan.nights if night.judge != "none"]
+        return {night.name: evening_verdict(plan, folder, night, data, runs) for night in judged}
 
 
 def floor_sentences(

@@ -9,6 +9,7 @@ from schedules.plan import Criterion
 from verdict.controls import head_room, metric_disagreement, metric_failures
 from verdict.criteria import judge_compliance, judge_gain, judge_latency, judge_loss, judge_saturation
 from verdict.finding import Finding, word_of
+from verdict.reasons import pause, stop
 from verdict.timing import Latency
 from verdict.utilisation import GpuReading, judge_utilisation, utilisation
 
@@ -80,8 +81,10 @@ def queries(n, complies):
 
 def test_compliance_is_kept_lost_or_not_shown():
     top, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    bad = queries(100, complies=False)
-    assert judge_compliance(KEPT, bad, [other] * 100, [other] * 100).state is CriterionState.MET
+    bad, many = queries(100, complies=False), queries(200, complies=False)
+    assert judge_compliance(KEPT, many, [other] * 200, [other] * 200).state is CriterionState.MET
+    few = judge_compliance(KEPT, bad, [other] * 100, [other] * 100)
+    assert few.state is CriterionState.NOT_MEASURED, "100 queries without a loss do not rule out one in fifty"
     assert judge_compliance(KEPT, bad, [top] * 100, [other] * 100).state is CriterionState.MISSED
     mixed = [top] * 3 + [other] * 97
     assert judge_compliance(KEPT, bad, mixed, [other] * 97 + [top] * 3).state is CriterionState.NOT_MEASURED
@@ -122,7 +125,7 @@ def finding(state, required=True):
 
 
 @pytest.mark.parametrize(
-    ("findings", "stop", "broken", "word"),
+    ("findings", "reasons", "broken", "word"),
     [
         ([finding(CriterionState.MET)], [], {}, Word.GO),
         ([finding(CriterionState.MET), finding(CriterionState.MISSED, False)], [], {}, Word.GO),
@@ -130,9 +133,11 @@ def finding(state, required=True):
         ([finding(CriterionState.NOT_MEASURED)], [], {}, Word.PAUSE_AND_FIX),
         ([finding(CriterionState.INVALID)], [], {}, Word.PAUSE_AND_FIX),
         ([finding(CriterionState.MET)], [], {"train": "crashed"}, Word.PAUSE_AND_FIX),
-        ([finding(CriterionState.MET)], ["tampered"], {}, Word.STOP),
+        ([finding(CriterionState.MET)], [stop("tampered")], {}, Word.STOP),
+        ([finding(CriterionState.MISSED)], [pause("not done", "look")], {}, Word.PAUSE_AND_FIX),
+        ([finding(CriterionState.MET)], [pause("not done", "look"), stop("tampered")], {}, Word.STOP),
         ([], [], {}, Word.PAUSE_AND_FIX),
     ],
 )
-def test_the_word_follows_from_the_findings(findings, stop, broken, word):
-    assert word_of(findings, stop, broken) is word
+def test_the_word_follows_from_the_findings(findings, reasons, broken, word):
+    assert word_of(findings, reasons, broken) is word
