@@ -73,11 +73,12 @@ def _fault(vectors: Floats, zero: Flags) -> str:
         return f"all {rows:,} vectors of width {width:,} are zeros"
     if zero.mean() > MOSTLY:
         return f"{int(zero.sum()):,} of {rows:,} vectors are all zeros"
-    if (vectors == vectors[0]).all():
-        return f"all {rows:,} vectors are one and the same; they tell no two items apart"
-    constant = width - int(varying_columns(vectors).sum())
+    filled = vectors[~zero]
+    if (filled == filled[0]).all():
+        return f"all {len(filled):,} vectors are one and the same; they tell no two items apart"
+    constant = width - int(varying_columns(filled).sum())
     if constant > MOSTLY * width:
-        return f"{constant:,} of {width:,} columns have one value in all {rows:,} rows"
+        return f"{constant:,} of {width:,} columns have one value in all {len(filled):,} rows"
     return ""
 
 

@@ -46,16 +46,18 @@ def raw_kind(cells: Sequence[bytes]) -> Kind | None:
     Both can fit the length. Read with the wrong type, magnitudes spread over many powers of ten, if they are
     finite at all; so the type with the smaller spread of log10 |value| is taken.
     """
-    spreads: dict[float, Kind] = {}
     length = Counter(map(len, cells)).most_common(1)[0][0] if cells else 0
     joined = b"".join(cell for cell in cells if len(cell) == length)
+    spreads: dict[float, Kind] = {}
     for kind in (SINGLE, DOUBLE):
         if length and length % kind.itemsize == 0:
-            values = np.frombuffer(joined, dtype=kind)
-            halves = (
-                kind.itemsize == 4 and length % 8 == 0 and not values[::2].any()
-            )  # of coarse 64-bit floats
-            spreads[float("inf") if halves else _decades(values)] = kind
+            spreads[_decades(np.frombuffer(joined, dtype=kind))] = kind
+    if (
+        length
+        and length % DOUBLE.itemsize == 0
+        and not np.count_nonzero(np.frombuffer(joined, dtype=SINGLE)[::2])
+    ):
+        return DOUBLE  # of few digits, as from 16 bits: every second half of them is empty
     best = min(spreads, default=np.inf)
     return spreads[best] if best < MOST_DECADES else None
 

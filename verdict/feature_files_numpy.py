@@ -56,11 +56,13 @@ def numpy_arrays(raw: bytes) -> Stored:
             return Stored(arrays_in_pickle(body), (), math.prod(shape), PICKLED)
         except ValueError as error:
             raise NotNumpy(str(error)) from error
-    if math.prod(shape) * kind.itemsize != len(body) or not body:
+    if math.prod(shape) * kind.itemsize != len(body):
         raise NotNumpy(f"{len(body):,} bytes for a shape of {shape}")
+    if not body or kind.kind not in "fiubU":
+        return Stored([], (), 0, PLAIN)
     array = np.frombuffer(body, dtype=kind).reshape(shape, order="F" if by_columns else "C")
     names = names_of(array.tolist()) if array.ndim == 1 and kind.kind in "Uiu" else ()
-    numbers = [array.astype(np.float64)] if kind.kind in "fiub" else []
+    numbers = [array.astype(np.float64)] if kind.kind != "U" else []
     return Stored(numbers, names, 0, PLAIN)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = NDArray[np.float64]
-LISTS, CELLS = "lists of numbers", "bytes or text"
+LISTS = "lists of numbers"
 
 
 def read_parquet(path: Path) -> list[FeatureTable]:
@@ -47,13 +47,8 @@ def _read_column(name: str, ids: tuple[str, ...], column: "pa.ChunkedArray") -> 
         if not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
             return None
         return gather(name, ids, [_numbers(scalar) for scalar in column], LISTS)
-    if not (
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-    ):
+    cells = ("binary", "large_binary", "fixed_size_binary", "string", "large_string")
+    if not any(getattr(pa.types, f"is_{each}")(kind) for each in cells):
         return None
     vectors, how = vectors_in(column.to_pylist())
     return gather(name, ids, vectors, how)

@@ -14,6 +14,7 @@ from verdict.seal import Seal, SealedData, write_seal
 from verdict.sealed_files import sealed_file, sealed_pictures, sealed_split
 
 Facts = Mapping[str, str | float]
+HANDED_OVER = "handed-over"
 
 
 def reseal(run: RunDir, seal: Seal, splits: Mapping[str, Path], images: Path | None = None) -> Seal:
@@ -47,11 +48,20 @@ def rewrite(
     for entry in entries:
         facts = change(entry)
         if facts is not None:
-            ledger.write(entry.kind, **(_as_it_is(run, entry.kind, facts) | _sealed(entry.kind, digest)))
-    if run.handoff.is_file():
-        record = json.loads(run.handoff.read_text()) | {"ledger_head": _before_last(run, seal)}
-        run.handoff.unlink()
-        write_atomically(run.handoff, json.dumps(record))
+            mine = (
+                _handed_over(run, ledger.head) if entry.kind == HANDED_OVER else _sealed(entry.kind, digest)
+            )
+            ledger.write(entry.kind, **(_as_it_is(run, entry.kind, facts) | mine))
+
+
+def _handed_over(run: RunDir, head: str) -> dict[str, str | float]:
+    """Let the hand-off name this head, and return its hash."""
+    if not run.handoff.is_file():
+        return {}
+    record = json.loads(run.handoff.read_text()) | {"ledger_head": head}
+    run.handoff.unlink()
+    write_atomically(run.handoff, json.dumps(record))
+    return {"handoff_sha256": sha256_of(run.handoff)}
 
 
 def _sealed(kind: str, digest: str) -> dict[str, str | float]:
@@ -66,8 +76,3 @@ def _as_it_is(run: RunDir, kind: str, facts: Facts) -> dict[str, str | float]:
     if kind == "checkpoint" and (path / "manifest.json").is_file():
         return dict(facts) | {"manifest_sha256": manifest_sha256(path)}
     return dict(facts)
-
-
-def _before_last(run: RunDir, seal: Seal) -> str:
-    entries = read_ledger(run.ledger, seal.nonce)
-    return entries[-2].sha256 if len(entries) > 1 else entries[-1].sha256

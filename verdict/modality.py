@@ -75,7 +75,14 @@ def judge_modalities(
     """Judge every modality of a multimodal night, and what its plan claims of them."""
     for number, modality in enumerate(MODALITIES):
         left_s = (until_s - boottime_s()) / (len(MODALITIES) - number)
-        key = ("modality", modality, manifest_sha256(checkpoint), seal.seed, *content(seal, "test"), test.left_out)
+        key = (
+            "modality",
+            modality,
+            manifest_sha256(checkpoint),
+            seal.seed,
+            *content(seal, "test"),
+            test.left_out,
+        )
         if modality not in scorer.modalities:
             if seal.data.kind == "multimodal":
                 result.modalities[modality] = ModalityFinding(state="ABSENT")
@@ -94,7 +101,11 @@ def _claim(result: Judgement, modality: str) -> None:
     found = result.modalities.get(modality)
     state = found.state if found else "ABSENT"
     if state in ("NOT USED", "ABSENT"):
-        why = "exchanging it between items costs nothing" if state == "NOT USED" else "the model does not read it"
+        why = (
+            "exchanging it between items costs nothing"
+            if state == "NOT USED"
+            else "the model does not read it"
+        )
         result.reasons.append(
             pause(
                 f"the plan claims {modality}, and {why}",

@@ -11,7 +11,6 @@ import pytest
 
 from nightshift.states import NightError
 from verdict.feature_files import read_features
-from verdict.feature_files_cells import raw_kind, vectors_in
 
 ROWS, WIDTH = 40, 16
 
@@ -184,23 +183,6 @@ def test_parquet_lists_fixed_lists_bytes_and_text_are_read(tmp_path):
     assert np.array_equal(text.vectors, vectors(12))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("kind", ["<f4", "<f8"])
-def test_the_type_of_raw_floats_is_told_by_their_sizes(kind, scale):
-    cells = [(scale * row).astype(kind).tobytes() for row in vectors(15)]
-    assert raw_kind(cells) == np.dtype(kind)
-    halved = [(scale * row).astype("<f2").astype(kind).tobytes() for row in vectors(15)]
-    assert raw_kind(halved) == np.dtype(kind)
-
-
-def test_bytes_that_are_no_floats_are_no_vectors():
-    rng = np.random.default_rng(16)
-    assert raw_kind([rng.bytes(64) for _ in range(50)]) is None
-    assert vectors_in([rng.bytes(64) for _ in range(50)]) == ([], "")
-    assert vectors_in([vectors(0)[0].astype("<f2").tobytes()] * 9) == ([], "")
-    assert vectors_in([]) == ([], "")
-
-
 def cut(path, whole, keep):
     path.write_bytes(whole[:keep])
     return path
@@ -249,7 +231,9 @@ def test_what_cannot_be_read_is_said_plainly(name, content, says, tmp_path):
 
 def test_a_whole_file_without_vectors_has_none(tmp_path):
     gallery(tmp_path / "g.db", {"title": ["a", "b"]})
-    np.savez(tmp_path / "f.npz", ids=np.arange(20), one=vectors(rows=1))
+    np.savez(
+        tmp_path / "f.npz", ids=np.arange(20), one=vectors(rows=1), none=np.zeros((0, 9)), c=vectors() * 1j
+    )
     with zipfile.ZipFile(tmp_path / "f.npz", "a") as archive:
         archive.writestr("readme.txt", "no array")
     assert read_features(tmp_path / "g.db") == []

@@ -73,6 +73,11 @@ def test_noise_that_somebody_whitened_is_still_noise(n, d, axes, unit_length):
     assert found.cosine_sd < found.cosine_sd_of_noise
 
 
+def test_uniform_noise_put_to_unit_length_is_noise_in_few_columns_too():
+    for seed in range(5):
+        assert isotropy(at_length_one(np.random.default_rng(seed).random((500, 24)))).noise
+
+
 def test_noise_copied_into_more_columns_is_seen_through():
     found = isotropy(np.tile(gauss(np.random.default_rng(1), 400, 32), 8))
     assert found.noise
