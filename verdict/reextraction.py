@@ -16,6 +16,8 @@ from verdict.seal import Seal
 
 AGREES = 0.99
 """Cosine above which a vector counts as the same: precision and drivers may differ."""
+TABLE, TINY = "features", 1e-6
+"""A ranker's table of columns, which are compared one by one."""
 FEWEST = 16
 
 
@@ -55,22 +57,28 @@ def _compare(path: Path, sample: FeatureSample, seal: Seal, scorer: PoolScorer) 
         anew = scorer.trained_on(known[query_id])
         for name, made in anew.items():
             used = parts.get(name)
-            wrong = _unlike(used, made)
+            wrong = _unlike(name, used, made)
             if wrong:
                 return Reextraction([_fake(name, wrong, len(made))])
         items += min((len(made) for made in anew.values()), default=0)
     return Reextraction([], items, "" if items >= FEWEST else f"only {items} items could be encoded anew")
 
 
-def _unlike(used: NDArray[np.float32] | None, made: NDArray[np.float32]) -> int:
-    """Return how many rows of `used` are not what `made` is."""
+def _unlike(part: str, used: NDArray[np.float32] | None, made: NDArray[np.float32]) -> int:
+    """Return how many rows of `used` are not what `made` is; a value that is missing in both is equal."""
     if used is None or used.shape != made.shape:
         return len(made)
     ours, theirs = np.asarray(made, dtype=np.float64), np.asarray(used, dtype=np.float64)
+    missing = np.isnan(ours) != np.isnan(theirs)
+    ours, theirs = np.nan_to_num(ours), np.nan_to_num(theirs)
+    if part == TABLE:
+        # Columns of many scales: a cosine would hear the largest only.
+        apart = np.abs(ours - theirs) > (1 - AGREES) * (np.abs(ours) + ours.std(axis=0) + TINY)
+        return int((apart | missing).any(axis=1).sum())
     length = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
     both_empty = (np.abs(ours).max(axis=1) == 0) & (np.abs(theirs).max(axis=1) == 0)
     cosine = np.where(both_empty, 1.0, (ours * theirs).sum(axis=1) / np.where(length > 0, length, np.inf))
-    return int((~(cosine > AGREES)).sum())
+    return int((~(cosine > AGREES) | missing.any(axis=1)).sum())
 
 
 def _fake(part: str, wrong: int, of: int) -> Reason:
