@@ -1,6 +1,6 @@
 """Every planted and honest night over many seeds: caught or not, criterion state, word, seconds.
 
-    python -m benchmarks.planted_nights [--seeds 20] [--only ID ...]
+    python -m benchmarks.planted_nights [--seeds 20] [--jobs 2] [--only ID ...]
 
 One real night per seed (launched, trained, judged, handed over), then spoiled copies of it. Exits 1 where a
 planted night came out GO or MET on what it falsifies, or more than 1 % of the honest ones were flagged.
@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks import record
@@ -38,28 +40,38 @@ def row(case: Case, found: Sequence[Outcome]) -> dict[str, object]:
     }
 
 
+def one_seed(seed: int, ids: Sequence[str]) -> list[Outcome]:
+    """Return what the nights of one seed came out as."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for one in outcomes(Path(folder), seed, [case for case in CATALOGUE if case.id in ids]):
+            found.append(one)
+            if one.wrong:
+                print(f"seed {seed} {one.case.id}: {one.wrong}", file=sys.stderr, flush=True)
+    print(f"seed {seed}: {len(found)} nights", file=sys.stderr, flush=True)
+    return found
+
+
 def main() -> int:
     """Return 0 where no false success came through and honest nights were left alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=1, help="first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time; timings suffer")
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
     cases = [case for case in CATALOGUE if not asked.only or case.id in asked.only]
     found: list[Outcome] = []
-    for seed in range(asked.first, asked.first + asked.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            for one in outcomes(Path(folder), seed, cases):
-                found.append(one)
-                if one.wrong:
-                    print(f"seed {seed} {one.case.id}: {one.wrong}", file=sys.stderr, flush=True)
-        print(f"seed {seed}: {len(cases)} nights", file=sys.stderr, flush=True)
+    seeds = range(asked.first, asked.first + asked.seeds)
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn")) as pool:
+        for part in pool.map(one_seed, seeds, [[case.id for case in cases]] * len(seeds)):
+            found += part
     planted = [one for one in found if one.case.planted]
     honest = [one for one in found if not one.case.planted]
     went = sum(one.word == Word.GO for one in planted)
     met = sum(one.state == "MET" for one in found)
     flagged = sum(one.word in FLAGGED for one in honest)
-    rows = [row(case, [one for one in found if one.case is case]) for case in cases]
+    rows = [row(case, [one for one in found if one.case.id == case.id]) for case in cases]
     share = flagged / len(honest) if honest else 0.0
     answer = (
         f"{len(planted)} planted nights ({asked.seeds} seeds): {went} GO, {met} falsely MET. "
