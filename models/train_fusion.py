@@ -158,8 +158,11 @@ class Stage:
         return drops
 
 
-def train(run: TrainerRun, settings: FusionSettings) -> None:
-    """Train until everything planned or the time is over; the last weights are always saved."""
+def train(run: TrainerRun, settings: FusionSettings) -> str:
+    """Train until everything planned or the time is over; return why it ended before all was done, if so.
+
+    The last weights are always saved.
+    """
     run.phase("load")
     images, stage_s = run.inputs.get("images"), run.seconds_left()
     queries = {name: load_split(run.inputs[name], images) for name in ("train", "val")}
@@ -183,6 +186,7 @@ def train(run: TrainerRun, settings: FusionSettings) -> None:
         )
     design, why = board.choose()
     print(f"chosen: {board.words(design)} ({why})")
+    return f"no time for {len(left_out)} more trainings" if left_out else ""
 
 
 def main() -> int:
@@ -191,13 +195,13 @@ def main() -> int:
     run = open_run()
     settings = read_settings(FusionSettings, run.inputs.get("settings"))
     try:
-        train(run, settings)
+        reason = train(run, settings)
     except torch.OutOfMemoryError:
         run.out_of_memory()
     except FloatingPointError as error:
         print(f"train_fusion: {error}", file=sys.stderr)
         return 1
-    run.finish()
+    run.finish(run.stop_reason or reason)
     return 0
 
 

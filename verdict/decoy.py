@@ -18,7 +18,7 @@ from verdict.reasons import pause
 from verdict.scorebook import ScoreBook
 from verdict.seal import Seal, read_seal
 
-LEAST_S = 2.0
+LEAST_S = 1.5
 """With fewer real seconds left no decoy is made; that never pauses a night."""
 DECOY_WITHIN_S = 6.0
 CAUGHT = "caught"
@@ -146,7 +146,7 @@ def with_decoy(run: RunDir, verdict: Verdict, book: ScoreBook, within_s: float) 
 
     A decoy that could not be made changes nothing; one that was not caught means that the judge is broken.
     """
-    if verdict.word is Word.STOP or within_s < LEAST_S + 2 * min(verdict.judge_s, LEAST_S):
+    if verdict.word is Word.STOP or within_s < LEAST_S:
         why = (
             "not made: the night is not believed anyway"
             if verdict.word is Word.STOP

@@ -24,8 +24,8 @@ from verdict.seal import Seal, read_seal
 from verdict.utilisation import judge_utilisation, read_samples, spinning, utilisation
 from verdict.wording import next_step_of, sentence_of
 
-START_S = 3.0
-"""Real seconds that the interpreter has taken before, and writing the verdict takes behind."""
+START_S = 5.0
+"""Real seconds that the interpreter has taken before, and the decoy and writing the verdict take behind."""
 
 
 def judge_run(run: RunDir, within_s: float = float("inf"), book: ScoreBook | None = None) -> Verdict:

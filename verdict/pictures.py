@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ SIDE, SAME, FLAT = 16, 0.995, 4.0
 """Thumbnail of 16 x 16 colours; correlation above which two are one picture (re-encoded or resized pictures
 keep .998; of three million pairs of different drawings of one thing one reached .991); pictures with less
 contrast tell nothing."""
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE, MOST = 512, 20_000
+"""Thumbnails compared at once; pictures that get one: beyond that many only equal bytes are found."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def _hashed(queries: Iterable[Query | FeatureQuery]) -> _Pictures:
                 seen[item.image] = hashlib.sha256(item.image.read_bytes()).hexdigest()
             exact.setdefault(seen[item.image], set()).add(item.id)
             shown.setdefault(seen[item.image], item.image)
-    small = {digest: _known(path, digest) for digest, path in shown.items()}
+    small = {digest: _known(path, digest) for digest, path in islice(shown.items(), MOST)}
     kept = {digest: values for digest, values in small.items() if values is not None}
     table = np.array(list(kept.values()), dtype=np.float32).reshape(len(kept), 3 * SIDE * SIDE)
     return _Pictures(exact, table, [exact[digest] for digest in kept])
