@@ -151,8 +151,9 @@ def _in_plan_order(
     """Return one finding per criterion, NOT_MEASURED where there is none."""
     judged = metrics_judged(found)
     grave = gravest(reasons)
-    reason = grave.what if grave else judgement.notes[0].rstrip(".") if judgement.notes else ""
-    reason = reason or "nothing in this night measures it"
+    reason = judgement.notes[0].rstrip(".") if judgement.notes else "nothing in this night measures it"
+    if grave:
+        reason = "not computed, for the reason above" if grave.word is Word.STOP else grave.what
     missing = [not_measured(c, reason) for c in seal.night.criteria if c.metric not in judged]
     order = [criterion.metric for criterion in seal.night.criteria]
     return sorted([*found, *missing], key=lambda item: order.index(item.name))

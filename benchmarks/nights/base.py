@@ -22,7 +22,7 @@ from verdict.seal import Seal, read_seal
 
 QUERIES, FEW = 500, 120
 BLUR = 0.3
-SHORT_S, LONG_S = 6.0, 22.0
+SHORT_S, LONG_S = 6.0, 13.0
 """Real seconds for one judgement: in the short time no modality is permuted, in the long one all are."""
 SPEED, DAY = 60.0, "2026-03-26"
 Record = dict[str, object]
