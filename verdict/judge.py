@@ -90,14 +90,15 @@ def _judgement(run: RunDir, seal: Seal, evidence: Evidence, until_s: float, book
     if evidence.stopped:
         result.notes.append("Scores were not computed: what they would be computed from is not sound.")
         return result
+    if seal.night.judge == "none":
+        result.notes.append("The plan gives this night nothing that could be judged (judge = none).")
+        return result
     _examine_data(result, seal, book)
     result.reasons += check_own_metric(seal, book)
     if not result.reasons and seal.preflight:
         result.reasons += [_halted(line) for line in seal.preflight.halted]
     if result.stopped:
         result.notes.append("Scores were not computed: the data or the metric give them away.")
-    elif seal.night.judge == "none":
-        result.notes.append("The plan gives this night nothing that could be judged (judge = none).")
     elif evidence.checkpoint is None:
         _without_model(result, seal)
     else:

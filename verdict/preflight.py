@@ -31,6 +31,10 @@ def preflight(seal: Seal) -> SealedPreflight:
 
     Reads all three splits; no model of the night is scored, the test labels tell V1.0's head-room only.
     """
+    if seal.night.judge == "none":
+        return SealedPreflight(
+            sentence="Nothing of this night will be judged: its plan says so.", can_answer=False
+        )
     splits: Splits = {name: load_queries(seal, name) for name in ("train", "val", "test")}
     data = examine(splits)
     cached, compared = check_cache(Path(seal.home) / ".cache", _searches(splits), seal.seed)
