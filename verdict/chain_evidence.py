@@ -100,32 +100,41 @@ def _other_nonce(path: Path, nonce: str) -> bool:
 
 def opened_wrongly(run: RunDir, seal: Seal, entries: list[Entry]) -> tuple[list[Reason], list[str]]:
     """Return why what the trainers read is not what was sealed, and which stages nobody could watch."""
-    test = Path(seal.data.splits["test"].path)
-    train = seal.data.splits["train"]
     reasons, warnings = [], []
-    read_train = False
-    audited = True
-    for stage in ended_stages(seal, entries):
-        mine = [e.facts for e in entries if e.kind == OPENED and e.facts.get("stage") == stage.name]
+    stages = ended_stages(seal, entries)
+    for stage in stages:
         if not run.stage(stage.name).opened.is_file() and _worked(run, stage):
             warnings.append(f"{stage.title} could not be watched: it does not say which files it opens")
-            audited = False
-        for facts in mine:
-            path, digest = str(facts.get("path")), facts.get("sha256")
-            if path == str(test) or digest == seal.data.splits["test"].sha256:
-                reasons.append(
-                    stop(f"{stage.title} opened the test split {test.name}, which is the judge's alone")
+        for facts in _opened(entries, stage):
+            test = seal.data.splits["test"]
+            if facts.get("path") == test.path or facts.get("sha256") == test.sha256:
+                told = (
+                    f"{stage.title} opened the test split {Path(test.path).name}, which is the judge's alone"
                 )
-            read_train = read_train or (digest == train.sha256 and _has_checkpoint(run, stage))
-    if (
-        audited
-        and not read_train
-        and any(_has_checkpoint(run, stage) for stage in ended_stages(seal, entries))
-    ):
-        reasons.append(
-            stop("no stage opened the sealed training split: what was trained on is something else")
-        )
-    return reasons, warnings
+                reasons.append(stop(told))
+    return [*reasons, *_read_instead(run, seal, entries, stages)], warnings
+
+
+def _opened(entries: list[Entry], stage: Stage) -> list[dict[str, str | float]]:
+    return [e.facts for e in entries if e.kind == OPENED and e.facts.get("stage") == stage.name]
+
+
+def _read_instead(run: RunDir, seal: Seal, entries: list[Entry], stages: list[Stage]) -> list[Reason]:
+    """STOP where the stages that left checkpoints read another file of the kind, and never the training split.
+
+    A trainer that reads through a C library is not seen to open anything, and is not accused.
+    """
+    train = seal.data.splits["train"]
+    sealed = {file.sha256 for file in seal.data.splits.values()}
+    mine = [f for s in stages if _has_checkpoint(run, s) for f in _opened(entries, s)]
+    if any(facts.get("sha256") == train.sha256 for facts in mine):
+        return []
+    kind = Path(train.path).suffix
+    others = [str(f.get("path")) for f in mine if f.get("sha256") not in sealed]
+    found = [Path(path).name for path in others if Path(path).suffix == kind]
+    if not found:
+        return []
+    return [stop(f"the sealed training split was never opened; {found[0]} was read, which is something else")]
 
 
 def _worked(run: RunDir, stage: Stage) -> bool:
