@@ -26,15 +26,15 @@ from tasks.judge_times import measured_judge_s
 from tasks.night_line import socket_exists
 from tasks.process_identity import ProcessIdentity
 from verdict.preflight import preflight
-from verdict.seal import Seal, SealedWindow, write_seal
+from verdict.seal import Seal, SealedData, SealedWindow, write_seal
 from verdict.sealed_files import judge_code_sha256, seal_data, sealed_code
 
 SILENCE_S = 60.0
 SILENCE_IN_REHEARSAL_S = 5.0
 """A rehearsal's minute is a second; this still outlasts the gap between two steps of a busy flow."""
 LAUNCH_WITHIN_S = 30.0
-JUDGE_S = {"ranking": 30.0, "candidates": 25.0, "none": 3.0}
-"""Real seconds that judging takes until it was measured on this machine and data."""
+JUDGE_S, PICTURE_S = {"ranking": 20.0, "candidates": 25.0, "none": 3.0}, 0.006
+"""Real seconds that judging takes until it was measured on this machine and data; each picture is encoded anew."""
 SHORTEST_JUDGE_S = 3.0
 
 
@@ -61,12 +61,14 @@ def check_night_settings(plan: Plan, source: str) -> None:
                 raise NightError(f"{source}: night {night.name}, stage {stage.name}, settings: {wrong}")
 
 
-def costs_of(request: NightRequest, data_origin: str) -> ProcessCosts:
+def costs_of(request: NightRequest, data: SealedData) -> ProcessCosts:
     """Return what does not compress on this machine, with the judge's time as last measured."""
-    measured = measured_judge_s(request.home, request.night.name, data_origin)
+    measured = measured_judge_s(request.home, request.night.name, data.origin)
+    pictures = data.pictures.count if data.pictures and request.night.judge == "ranking" else 0
+    expected = JUDGE_S[request.night.judge] + PICTURE_S * pictures
     return ProcessCosts(
         grace_s=NIGHT_GRACE_S if request.speed == 1 else ProcessCosts.grace_s,
-        judge_s=JUDGE_S[request.night.judge] if measured is None else max(SHORTEST_JUDGE_S, measured),
+        judge_s=expected if measured is None else max(SHORTEST_JUDGE_S, measured),
     )
 
 
@@ -87,7 +89,7 @@ def make_seal(request: NightRequest) -> Seal:
     now = SystemClock().now()
     day = request.day or night_under_way_or_next(now, plan.starts, plan.hands_over, zone)
     table = timetable(plan, request.night, day)
-    costs = costs_of(request, data.origin)
+    costs = costs_of(request, data)
     refuse_too_fast(table, costs, request.speed)
     rehearsed = request.speed != 1
     code = sealed_code(request.night, request.plan_dir.resolve())

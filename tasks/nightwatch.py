@@ -171,7 +171,7 @@ class Nightwatch:
         if self.board.stop_asked:
             within_s = max(within_s, 4 * self.seal.costs["judge_s"])
         self.ledger.write("judge-started", within_s=round(within_s, 1))
-        if self._child("verdict.judge", self.run.judge_output, within_s):
+        if self._child("verdict.judge", self.run.judge_output, within_s) or self.run.verdict.is_file():
             judge_s = boottime_s() - began_s
             remember_judge_s(Path(self.seal.home), self.seal, judge_s)
             self.ledger.write("judged", verdict_sha256=sha256_of(self.run.verdict), judge_s=round(judge_s, 2))

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
@@ -18,8 +21,9 @@ from verdict.reasons import pause
 from verdict.scorebook import ScoreBook
 from verdict.seal import Seal, read_seal
 
-LEAST_S = 1.5
-"""With fewer real seconds left no decoy is made; that never pauses a night."""
+LEAST_S, KEPT_S = 1.5, 0.7
+"""With fewer real seconds left no decoy is made; so many are kept for writing the verdict. That never pauses a
+night."""
 DECOY_WITHIN_S = 6.0
 CAUGHT = "caught"
 
@@ -154,7 +158,8 @@ def with_decoy(run: RunDir, verdict: Verdict, book: ScoreBook, within_s: float) 
         )
         return verdict.model_copy(update={"decoy": why})
     try:
-        result = judge_decoy(run, book)
+        with time_limit(within_s - KEPT_S):
+            result = judge_decoy(run, book)
     except (OSError, NightError, ValueError, KeyError, TypeError) as error:
         return verdict.model_copy(update={"decoy": f"not made: {type(error).__name__}"})
     finally:
@@ -173,6 +178,25 @@ def with_decoy(run: RunDir, verdict: Verdict, book: ScoreBook, within_s: float) 
         "findings": [broken.what, *verdict.findings],
     }
     return verdict.model_copy(update=update)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError inside when so many real seconds are over; for the main thread of a process."""
+    if not 0 < seconds < float("inf"):
+        yield
+        return
+
+    def over(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError("no time left")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def judge_decoy(run: RunDir, book: ScoreBook, corruptions: Sequence[Corruption] = CORRUPTIONS) -> str:

@@ -186,7 +186,9 @@ def main(path: Path) -> int:
         print(f"judge: {error}", file=sys.stderr)
         return 2
     run.judge.mkdir(exist_ok=True)
-    write_atomically(run.verdict, verdict.model_dump_json(indent=1))
+    # Written twice: whatever becomes of the decoy, the verdict stands.
+    early = verdict.model_copy(update={"decoy": "not made: no time left"})
+    write_atomically(run.verdict, early.model_dump_json(indent=1))
     print(f"{verdict.word}: {verdict.sentence} ({verdict.judge_s:.1f} s)")
     verdict = with_decoy(run, verdict, book, within_s - (boottime_s() - began_s))
     write_atomically(run.verdict, verdict.model_dump_json(indent=1))

@@ -1,4 +1,5 @@
 import shutil
+import threading
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_a_decoy_that_cannot_be_made_pauses_nothing(lab, monkeypatch):
     assert found.word is judged.word
     assert found.decoy == "not made: OSError"
     assert with_decoy(run, judged, lab.book, 1.0).decoy == "not made: no time left"
+
+
+def test_a_decoy_that_takes_too_long_is_given_up_and_pauses_nothing(lab, monkeypatch):
+    run = lab.copy("decoyed")
+
+    def slow(_run, _book):
+        threading.Event().wait(30)
+
+    monkeypatch.setattr("verdict.decoy.judge_decoy", slow)
+    judged = lab.judge(run)
+    found = with_decoy(run, judged, lab.book, 2.0)
+    assert (found.word, found.decoy) == (judged.word, "not made: TimeoutError")
 
 
 def test_a_copy_is_a_night_of_its_own(lab):
