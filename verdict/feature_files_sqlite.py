@@ -15,7 +15,7 @@ LOOKED_AT = 50
 
 
 def read_sqlite(path: Path) -> list[FeatureTable]:
-    """Return the tables of vectors in an SQLite file: columns of BLOBs or of JSON lists, ids where a column has.
+    """Return the tables of vectors in an SQLite file: columns of BLOBs or JSON lists, with their ids.
 
     Nothing is written. Raises NightError where it is no SQLite file or is damaged.
     """

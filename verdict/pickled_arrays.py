@@ -160,7 +160,7 @@ def _dtype(kind: object) -> np.dtype[np.generic]:
 
 
 def _payload(value: object) -> bytes:
-    """Return an array's bytes, from bytes, from Latin-1 text, or from calls that would make bytes of these."""
+    """Return an array's bytes, from bytes, Latin-1 text, or calls that would make bytes of it."""
     for _ in range(2):
         if isinstance(value, Call) and (_calls(value, "encode") or _calls(value, "bytearray")):
             value = _first(value.arguments, 1)[0]

@@ -1,6 +1,7 @@
 """A night that ends in a ranker: its gain over V1.0, its loss, compliance, latency and modalities."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +58,10 @@ def judge_ranking(
     assert evidence.checkpoint is not None
     scorer = book.scorer(evidence.checkpoint, seal.device)
     result.encoders = dict(scorer.encoders)
-    splits = {name: book.split(seal, evidence.checkpoint, name) for name in ("train", "val")}
     began_s = boottime_s()
     test = replace(book.split(seal, evidence.checkpoint, "test"), left_out=result.left_out)
-    splits["test"], took_s = test, boottime_s() - began_s
+    took_s = boottime_s() - began_s
+    splits = {"test": test, "val": book.split(seal, evidence.checkpoint, "val")}
     result.reasons += _not_recomputable(run, seal, evidence, scorer, splits, result)
     if result.stopped:
         result.notes.append("Scores are not shown: what they would be computed from is not sound.")
@@ -77,7 +78,28 @@ def judge_ranking(
         answer = _answer(criterion, seal, splits, latency if alike else None, seeds.mean, result)
         if answer is not None:
             result.findings.append(answer)
-    judge_modalities(result, seal, evidence.checkpoint, scorer, test, until_s, book)
+    train_s = _train_s(seal, took_s) if until_s - boottime_s() > 2 * _train_s(seal, took_s) else 0.0
+    judge_modalities(result, seal, evidence.checkpoint, scorer, test, until_s - train_s, book)
+    _add_loss(result, seal, evidence.checkpoint, test, train_s > 0, book)
+
+
+def _train_s(seal: Seal, took_s: float) -> float:
+    """Return how many real seconds scoring the training split may take, as long as the test split's took."""
+    queries = {name: max(1, content.queries) for name, content in seal.data.contents.items()}
+    return 1.3 * took_s * queries.get("train", 1) / queries.get("test", 1)
+
+
+def _add_loss(
+    result: Judgement, seal: Seal, checkpoint: Path, test: ScoredSplit, in_time: bool, book: ScoreBook
+) -> None:
+    """Judge the training loss last: it is a wish, and its split is the largest to encode anew."""
+    asked = [c for c in seal.night.criteria if c.metric is Metric.TRAINING_LOSS]
+    if asked and in_time:
+        splits = {"train": book.split(seal, checkpoint, "train"), "test": test}
+        result.findings.append(_loss(asked[0], splits, result))
+    elif asked:
+        late = "no time was left to score the training split; `nightshift judge` on this run does it"
+        result.findings.append(not_measured(asked[0], late))
 
 
 def _not_recomputable(
@@ -95,7 +117,10 @@ def _not_recomputable(
     reasons = list(again.reasons)
     assert evidence.checkpoint is not None
     for stated in read_stated(run, seal):
-        split = splits["train" if stated.head.get("split") == "train" else "val"]
+        if stated.head.get("split") == "train":
+            result.warnings.append(f"{stated.stage} states results of the training split: not looked at")
+            continue
+        split = splits["val"]
         reasons += check_stated(stated, manifest_sha256(evidence.checkpoint), seal, split)
     if splits["test"].usable and constant_share(splits["test"].new) > 0.5:
         reasons.append(
@@ -123,8 +148,6 @@ def _answer(
     if criterion.metric is Metric.INFERENCE_MS:
         different = "what is timed gives other scores than what ranks, so its time is not the ranking's"
         return judge_latency(criterion, latency) if latency else not_measured(criterion, different)
-    if criterion.metric is Metric.TRAINING_LOSS:
-        return _loss(criterion, splits, result)
     return None
 
 
