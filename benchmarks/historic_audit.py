@@ -16,9 +16,9 @@ from nightshift.events import read_events
 from nightshift.states import Metric
 from schedules.plan import Criterion
 from verdict.answer import NOT_BELIEVED
-from verdict.controls import overlap
 from verdict.criteria import judge_saturation
 from verdict.isotropy import isotropy
+from verdict.leaks import folded
 from verdict.metric_form import CandidateKeys
 from verdict.metric_function import check_metric
 from verdict.observer import DONE, SHORT, work_of
@@ -67,7 +67,7 @@ def training_reasons(
         reasons.append(f"its pair accuracy, {shown}, is a coin's")
     if isotropy(features).noise:
         reasons.append("its image vectors are noise")
-    shared = overlap(trained_on, measured_on)
+    shared = {folded(text) for text in trained_on} & {folded(text) for text in measured_on}
     if shared:
         reasons.append(f"{len(shared)} of {len(set(measured_on))} test queries are training queries")
     return reasons

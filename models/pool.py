@@ -119,9 +119,8 @@ def build(name: str, pool: Pool, stop: Callable[[], bool] = lambda: False) -> fa
     for chunk in pool.chunks():
         if stop():
             return None
-        index.add(
-            chunk
-        )  # as much as possible at once: FAISS orders an addition by level, and HNSW gains by it
+        # As much as possible at once: FAISS orders an addition by level, and HNSW gains by it.
+        index.add(chunk)
     return index
 
 

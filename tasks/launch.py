@@ -26,6 +26,7 @@ from tasks.judge_times import measured_judge_s
 from tasks.night_line import socket_exists
 from tasks.process_identity import ProcessIdentity
 from verdict.preflight import preflight
+from verdict.scorebook import ScoreBook
 from verdict.seal import Seal, SealedData, SealedWindow, write_seal
 from verdict.sealed_files import judge_code_sha256, seal_data, sealed_code
 
@@ -78,8 +79,8 @@ def night_device() -> str:
     return f"cuda:{gpus[0].index}" if gpus else "cpu"
 
 
-def make_seal(request: NightRequest) -> Seal:
-    """Return the promise of this night, data checked and hashed.
+def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:
+    """Return the promise of this night, data checked and hashed; a `book` is shared by nights on one data set.
 
     Raises NightError where the data cannot be used or the speed is too fast.
     """
@@ -113,7 +114,7 @@ def make_seal(request: NightRequest) -> Seal:
         silence_s=SILENCE_IN_REHEARSAL_S if rehearsed else SILENCE_S,
         costs=asdict(costs),
     )
-    seal = seal.model_copy(update={"preflight": preflight(seal)})
+    seal = seal.model_copy(update={"preflight": preflight(seal, book)})
     # The clock of a rehearsal starts last: what was checked above must not cost compressed hours.
     clock = RehearsalClock.starting(table.window.start, request.speed).spec if rehearsed else None
     return seal.model_copy(update={"clock": clock})

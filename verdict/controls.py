@@ -99,9 +99,3 @@ def head_room(v1_ndcg: float) -> float:
 def constant_share(scores: Sequence[Floats]) -> float:
     """Return the share of queries whose candidates all have one score."""
     return float(np.mean([np.ptp(s) == 0 for s in scores])) if scores else 1.0
-
-
-def overlap(first: Sequence[str], second: Sequence[str]) -> list[str]:
-    """Return what two splits share, after folding case and white space."""
-    folded = {" ".join(text.lower().split()) for text in first}
-    return sorted(folded & {" ".join(text.lower().split()) for text in second})

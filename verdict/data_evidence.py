@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from models.dataset import SPLITS
 from verdict.leaks import Splits, class_counts, find_leaks
 from verdict.probes import probe
 from verdict.reasons import Reason
-from verdict.scored import ScoredSplit, baseline, labels_of, load_queries
+from verdict.scorebook import ScoreBook, content
+from verdict.scored import ScoredSplit, baseline, labels_of, load_queries, load_splits
 from verdict.seal import Seal
 
 
@@ -35,15 +37,20 @@ def examine(splits: Splits) -> DataEvidence:
     )
 
 
+def examine_sealed(seal: Seal, book: ScoreBook) -> DataEvidence:
+    """Return what the sealed splits give away, looked at once per content."""
+    return book.once(("data", *content(seal, *SPLITS)), lambda: examine(load_splits(seal)))
+
+
 def _spoken(grades: dict[int, int]) -> str:
     return ", ".join(f"{count:,} x {grade}" for grade, count in grades.items())
 
 
-def v1_only(seal: Seal) -> ScoredSplit:
-    """Return the test split as V1.0 alone ranks it: what can be said of the data without a model."""
-    queries = load_queries(seal, "test")
+def v1_only(seal: Seal, split: str, left_out: frozenset[str] = frozenset()) -> ScoredSplit:
+    """Return a split as V1.0 alone ranks it: what can be said of the data without a model."""
+    queries = load_queries(seal, split)
     scores, _ = baseline(seal, queries)
-    return ScoredSplit(queries, [], scores, scores, labels_of(queries))
+    return ScoredSplit(queries, [], scores, scores, labels_of(queries), left_out)
 
 
 def has_no_picture(seal: Seal) -> bool:

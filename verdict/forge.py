@@ -41,7 +41,6 @@ def rewrite(
     """
     old = json.loads(run.seal.read_text())["nonce"]
     entries = read_ledger(run.ledger, old)
-    run.seal.unlink()
     digest = write_seal(seal, run)
     run.ledger.unlink()
     ledger = Ledger(run.ledger, seal.nonce, ManualClock(seal.window.start))
@@ -59,7 +58,6 @@ def _handed_over(run: RunDir, head: str) -> dict[str, str | float]:
     if not run.handoff.is_file():
         return {}
     record = json.loads(run.handoff.read_text()) | {"ledger_head": head}
-    run.handoff.unlink()
     write_atomically(run.handoff, json.dumps(record))
     return {"handoff_sha256": sha256_of(run.handoff)}
 

@@ -10,7 +10,7 @@ from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
 from nightshift.states import Metric, NightError, Word
 from verdict.criteria import metrics_judged, not_measured
-from verdict.data_evidence import examine
+from verdict.data_evidence import examine_sealed
 from verdict.decoy import with_decoy
 from verdict.evidence import Evidence, gather
 from verdict.finding import Finding, Verdict, word_of
@@ -18,8 +18,7 @@ from verdict.judgement import Judgement
 from verdict.observer import goodput, training_span, work_of
 from verdict.own_metric import check_own_metric
 from verdict.reasons import Reason, gravest, pause, stop
-from verdict.scorebook import ScoreBook, content
-from verdict.scored import load_queries
+from verdict.scorebook import ScoreBook
 from verdict.seal import Seal, read_seal
 from verdict.utilisation import judge_utilisation, read_samples, spinning, utilisation
 from verdict.wording import next_step_of, sentence_of
@@ -43,10 +42,8 @@ def judge_run(run: RunDir, within_s: float = float("inf"), book: ScoreBook | Non
     evidence = gather(run, seal)
     judgement = _judgement(run, seal, evidence, began_s + within_s - START_S, book or ScoreBook())
     use = _utilisation(run, seal, judgement)
-    findings = _in_plan_order(
-        seal, [*judgement.findings, *use], [*evidence.reasons, *judgement.reasons], judgement
-    )
     reasons = [*evidence.reasons, *judgement.reasons]
+    findings = _in_plan_order(seal, [*judgement.findings, *use], reasons, judgement)
     word = word_of(findings, reasons, evidence.broken)
     checkpoint = evidence.checkpoint
     return Verdict(
@@ -115,10 +112,7 @@ def _halted(line: str) -> Reason:
 
 def _examine_data(result: Judgement, seal: Seal, book: ScoreBook) -> None:
     """Look for leaks and labels given away; test queries that training has too are left out."""
-    names = ("train", "val", "test")
-    data = book.once(
-        ("data", *content(seal, *names)), lambda: examine({name: load_queries(seal, name) for name in names})
-    )
+    data = examine_sealed(seal, book)
     result.reasons += data.reasons
     result.warnings += data.warnings
     result.left_out = data.left_out

@@ -102,10 +102,10 @@ def _duplicates(
     asked: dict[str, list[set[str]]] = {}
     for query in train:
         if isinstance(query, Query):
-            asked.setdefault(_sorted_words(query.text), []).append(_pool(query))
+            asked.setdefault(sorted_words(query.text), []).append(_pool(query))
     same, words_only = [], 0
     for query in test:
-        pools = asked.get(_sorted_words(query.text), []) if isinstance(query, Query) else []
+        pools = asked.get(sorted_words(query.text), []) if isinstance(query, Query) else []
         if isinstance(query, Query) and any(_shared(pool, _pool(query)) >= SAME_POOL for pool in pools):
             same.append(query.id)
         elif pools:
@@ -130,7 +130,8 @@ def _tell_duplicates(same: list[str], words_only: int, total: int, name: str, fo
         found.warnings.append(f"{len(new)} test queries are copies of {name} queries; judged without them")
 
 
-def _sorted_words(text: str) -> str:
+def sorted_words(text: str) -> str:
+    """Return a text's folded words in alphabetical order: what a query asks, however it is put."""
     return " ".join(sorted(folded(text).split()))
 
 

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from models.dataset import Query
+from models.dataset import SPLITS, Query
 from nightshift.states import Metric, Word
 from schedules.plan import Criterion, Night
 from verdict.cache_check import check_cache
 from verdict.controls import head_room, metric_failures
-from verdict.data_evidence import examine, has_no_picture
-from verdict.leaks import Splits
+from verdict.data_evidence import examine_sealed, has_no_picture, v1_only
 from verdict.own_metric import check_own_metric
 from verdict.proxy import Proxy, stand_in
 from verdict.reasons import Reason, gravest
-from verdict.scorebook import ScoreBook
-from verdict.scored import ScoredSplit, baseline, labels_of, load_queries
+from verdict.scorebook import ScoreBook, content
+from verdict.scored import ScoredSplit, load_splits
 from verdict.seal import Seal, SealedPreflight
 from verdict.sealed_evidence import other_baseline
 from verdict.statistics import N_MIN, SPREAD, minimum_detectable_effect, widened_sd
@@ -26,27 +25,27 @@ POWER_Z = 1.645 + 0.842
 """One-sided 5 % and 80 % power: what showing "kept" takes."""
 
 
-def preflight(seal: Seal) -> SealedPreflight:
+def preflight(seal: Seal, book: ScoreBook | None = None) -> SealedPreflight:
     """Return what is known before the start: one sentence, why the night is halted (if so), and the rest.
 
     Reads all three splits; no model of the night is scored, the test labels tell V1.0's head-room only.
+    A `book` keeps what several nights on the same data share.
     """
+    book = book or ScoreBook()
     if seal.night.judge == "none":
         return SealedPreflight(
             sentence="Nothing of this night will be judged: its plan says so.", can_answer=False
         )
-    splits: Splits = {name: load_queries(seal, name) for name in ("train", "val", "test")}
-    data = examine(splits)
-    cached, compared = check_cache(Path(seal.home) / ".cache", _searches(splits), seal.seed)
-    own = check_own_metric(seal, ScoreBook())
+    data, same = examine_sealed(seal, book), content(seal, *SPLITS)
+    cached, compared = book.once(("cache", *same), lambda: _cache(seal))
+    own = check_own_metric(seal, book)
     reasons = [*data.reasons, *cached, *own, *other_baseline(seal)]
-    test = _by_v1(seal, splits, "test", data.left_out)
-    v1 = [_by_v1(seal, splits, name).v1 for name in ("train", "val")]
-    facts = _Facts(seal, test, stand_in(splits["train"], splits["val"], *v1))
+    facts = _Facts(
+        seal, v1_only(seal, "test", data.left_out), book.once(("proxy", *same), lambda: _proxy(seal))
+    )
     sentence, can_answer = facts.sentence(reasons)
     lines = [*data.warnings, *facts.lines(), *([compared] if compared else []), *data.lines]
-    halted = [reason.what for reason in reasons if reason.word is Word.STOP]
-    halted += [reason.what for reason in reasons if reason.word is not Word.STOP]
+    halted = [reason.what for reason in sorted(reasons, key=lambda one: one.word is not Word.STOP)]
     if not halted and not can_answer and seal.plan.halt_if_cannot_answer:
         halted = [sentence]
     return SealedPreflight(
@@ -61,13 +60,14 @@ def preflight(seal: Seal) -> SealedPreflight:
     )
 
 
-def _searches(splits: Splits) -> list[Query]:
-    return [query for split in splits.values() for query in split if isinstance(query, Query)]
+def _cache(seal: Seal) -> tuple[list[Reason], str]:
+    searches = [q for split in load_splits(seal).values() for q in split if isinstance(q, Query)]
+    return check_cache(Path(seal.home) / ".cache", searches, seal.seed)
 
 
-def _by_v1(seal: Seal, splits: Splits, name: str, left_out: frozenset[str] = frozenset()) -> ScoredSplit:
-    scores, _ = baseline(seal, splits[name])
-    return ScoredSplit(splits[name], [], scores, scores, labels_of(splits[name]), left_out)
+def _proxy(seal: Seal) -> Proxy | None:
+    train, val = v1_only(seal, "train"), v1_only(seal, "val")
+    return stand_in(train.queries, val.queries, train.v1, val.v1)
 
 
 def asked_of(night: Night) -> Criterion | None:

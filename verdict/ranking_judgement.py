@@ -29,7 +29,7 @@ from verdict.data_evidence import has_no_picture, v1_only
 from verdict.evidence import Evidence
 from verdict.finding import Finding
 from verdict.judgement import Judgement
-from verdict.leaks import folded
+from verdict.leaks import sorted_words
 from verdict.modality import judge_modalities
 from verdict.ranking_scores import measure_latency, record_scores
 from verdict.reasons import Reason, stop
@@ -120,8 +120,7 @@ def _not_recomputable(
         if stated.head.get("split") == "train":
             result.warnings.append(f"{stated.stage} states results of the training split: not looked at")
             continue
-        split = splits["val"]
-        reasons += check_stated(stated, manifest_sha256(evidence.checkpoint), seal, split)
+        reasons += check_stated(stated, manifest_sha256(evidence.checkpoint), seal, splits["val"])
     if splits["test"].usable and constant_share(splits["test"].new) > 0.5:
         reasons.append(
             stop(
@@ -166,7 +165,7 @@ def gain_without_model(
 
 def judge_data_alone(result: Judgement, seal: Seal) -> None:
     """Say what can be said of a gain without any model: a night that was halted, or left none."""
-    test = replace(v1_only(seal), left_out=result.left_out)
+    test = v1_only(seal, "test", result.left_out)
     for criterion in seal.night.criteria:
         if criterion.metric is Metric.VALIDATION_NDCG:
             invalid = gain_without_model(criterion, seal, test, result.reasons)
@@ -188,7 +187,7 @@ def _gain(
 def clustered(test: ScoredSplit, gains: Floats) -> Floats:
     """Return the gains with queries of the same words as one: they are not independent."""
     queries = [test.queries[i] for i in test.usable]
-    words = [" ".join(sorted(folded(q.text).split())) if isinstance(q, Query) else q.id for q in queries]
+    words = [sorted_words(q.text) if isinstance(q, Query) else q.id for q in queries]
     return cluster_means(gains, words)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dataset import Candidate, FeatureQuery, Query
+from models.dataset import SPLITS, Candidate, FeatureQuery, Query
 from models.metrics import has_ranking, ndcg_per_query
 from models.scorers import PoolScorer, Request
 from verdict.seal import Seal
@@ -48,6 +48,11 @@ def load_queries(seal: Seal, split: str) -> Queries:
     """Return a sealed split from its file as it is now; read once per content."""
     images = Path(seal.data.images) if seal.data.images else None
     return read_split_file(seal.data.kind, _paths(seal), Path(seal.data.splits[split].path), images)
+
+
+def load_splits(seal: Seal) -> dict[str, Queries]:
+    """Return all three sealed splits from their files as they are now."""
+    return {name: load_queries(seal, name) for name in SPLITS}
 
 
 def _paths(seal: Seal) -> list[Path]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nightshift.rundir import RunDir
 from verdict.reasons import Reason, pause, stop
-from verdict.scored import load_queries
+from verdict.scored import load_splits
 from verdict.seal import Seal
 from verdict.sealed_files import (
     changed_code,
@@ -30,7 +30,7 @@ def changed_since_start(run: RunDir, seal: Seal) -> list[Reason]:
 def _changed_content(seal: Seal) -> list[Reason]:
     """Beyond the files' bytes: as many queries, the same pools, the same pictures."""
     reasons = []
-    splits = {name: load_queries(seal, name) for name in seal.data.splits}
+    splits = load_splits(seal)
     for name, sealed in seal.data.contents.items():
         reasons += [
             stop(f"{name} is not what was sealed: {line}") for line in changed_pools(sealed, splits[name])

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nights.base import Lab
 from benchmarks.nights.edits import slimmed
+from benchmarks.nights.lab import Lab
 from models.metrics import ndcg_per_query
 from nightshift.rundir import RunDir
 

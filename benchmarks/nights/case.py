@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.nights.base import Lab
+from benchmarks.nights.lab import Lab
 from nightshift.rundir import RunDir
 from nightshift.states import Metric, Word
 from verdict.finding import Verdict

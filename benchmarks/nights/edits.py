@@ -8,18 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nights.base import FEW, Lab, Record
+from benchmarks.nights.lab import FEW, Lab, Record
 from nightshift.rundir import RunDir
 from verdict.forge import reseal, rewrite
 from verdict.ledger import Entry
 from verdict.scored import ScoredSplit
 from verdict.seal import Seal, read_seal
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file of a copy anew, without touching the night it shares bytes with."""
-    path.unlink(missing_ok=True)
-    path.write_text(text)
 
 
 def read_split(seal: Seal, split: str) -> list[Record]:
@@ -36,6 +30,33 @@ def write_split(folder: Path, split: str, records: list[Record]) -> Path:
 
 
 Edit = Callable[[str, list[Record]], list[Record]]
+
+
+def candidates_of(record: Record) -> list[Record]:
+    """Return a query's candidates."""
+    return record["candidates"]  # type: ignore[return-value]
+
+
+def label_of(item: Record) -> int:
+    """Return a candidate's label."""
+    return int(str(item["relevance"]))
+
+
+def each_item(change: Callable[[Record], None], every: int = 1) -> Edit:
+    """Return the edit that changes every candidate of every so-manieth query."""
+
+    def edit(_: str, records: list[Record]) -> list[Record]:
+        for record in records[::every]:
+            for item in candidates_of(record):
+                change(item)
+        return records
+
+    return edit
+
+
+def set_attribute(item: Record, name: str, value: float | str) -> None:
+    """Give a candidate an attribute."""
+    item["attributes"][name] = value  # type: ignore[index]
 
 
 def with_data(

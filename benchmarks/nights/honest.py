@@ -3,19 +3,12 @@
 import json
 from functools import partial
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.baseline import baseline_with_gain
 from benchmarks.nights.case import GAIN, GO, NO_GAIN, Case
-from benchmarks.nights.edits import (
-    read_split,
-    replace_text,
-    small,
-    with_data,
-    with_v1,
-    without,
-)
-from benchmarks.nights.planted_data import candidates_of
+from benchmarks.nights.edits import each_item, read_split, small, with_data, with_v1, without
+from benchmarks.nights.lab import Lab, Record
 from benchmarks.nights.planted_work import counted, edit_events, edit_weights
+from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from verdict.forge import rewrite
 from verdict.seal import read_seal
@@ -58,7 +51,7 @@ def interrupted(lab: Lab, name: str) -> RunDir:
     record = json.loads(path.read_text())
     whole = record["attempts"][0]
     record["attempts"] = [{**whole, "exit_code": code} for code in (-9, -9, 0)]
-    replace_text(path, json.dumps(record))
+    write_atomically(path, json.dumps(record))
     rewrite(run, read_seal(run))
     return run
 
@@ -67,7 +60,7 @@ def stopped_early(lab: Lab, name: str) -> RunDir:
     """Training stopped by its own rule after a third of the plan."""
     run = small(lab, name)
     path = run.stage("train").exit
-    replace_text(path, json.dumps(json.loads(path.read_text()) | {"ending": "FINISHED"}))
+    write_atomically(path, json.dumps(json.loads(path.read_text()) | {"ending": "FINISHED"}))
     reason = {"reason": "early stop: no better on validation in 4 evaluations"}
 
     def edit(event: Record) -> Record:
@@ -81,31 +74,20 @@ def stopped_early(lab: Lab, name: str) -> RunDir:
 
 def high_loss(lab: Lab, name: str) -> RunDir:
     """The training loss is above what was wished, and the gain is real: a third of the training labels are noise."""
-    rng = lab.rng
+    run, rng = small(lab, name), lab.rng
 
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                if rng.random() < 0.35:
-                    item["relevance"] = int(rng.integers(0, 4))
-        return records
+    def blur(item: Record) -> None:
+        if rng.random() < 0.35:
+            item["relevance"] = int(rng.integers(0, 4))
 
-    run = small(lab, name)
-    with_data(run, edit, ("train",))
+    with_data(run, each_item(blur), ("train",))
     return run
 
 
 def nothing_relevant(lab: Lab, name: str) -> RunDir:
     """Two queries in a hundred have no relevant item."""
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records[::50]:
-            for item in candidates_of(record):
-                item["relevance"] = 0
-        return records
-
     run = lab.copy(name)
-    with_data(run, edit)
+    with_data(run, each_item(lambda i: i.update(relevance=0), every=50))
     return run
 
 

@@ -9,24 +9,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.case import GAIN, PAUSE, STOP, Case
-from benchmarks.nights.edits import few, read_split, replace_text, small, with_data, write_split
+from benchmarks.nights.edits import (
+    candidates_of,
+    each_item,
+    few,
+    label_of,
+    read_split,
+    set_attribute,
+    small,
+    with_data,
+    write_split,
+)
+from benchmarks.nights.lab import Lab, Record
 from models.data_catalogue_draw import SIZE
+from models.dataset import SPLITS
 from models.feature_sample import FeatureSample, load_sample, save_sample
-from nightshift.checkpoint import sha256_of
+from nightshift.checkpoint import sha256_of, write_atomically
 from nightshift.rundir import RunDir
 from verdict.forge import reseal, rewrite
 from verdict.ledger import Entry
 from verdict.seal import read_seal
 
-ALL = ("train", "val", "test")
 TIERS = ("plain", "decent", "superb", "flawless")
-
-
-def candidates_of(record: Record) -> list[Record]:
-    """Return a query's candidates."""
-    return record["candidates"]  # type: ignore[return-value]
 
 
 def noise_features(lab: Lab, name: str) -> RunDir:
@@ -70,44 +75,23 @@ def _noise_picture(path: Path, rng: np.random.Generator) -> None:
 
 def label_column(lab: Lab, name: str) -> RunDir:
     """A column holds the label, with a little noise, on another scale."""
-    rng = lab.rng
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["attributes"]["quality"] = 17.0 + 2.5 * item["relevance"] + rng.normal(0, 0.3)  # type: ignore[index,operator]
-        return records
-
-    run = small(lab, name)
-    with_data(run, edit, ALL)
+    run, rng = small(lab, name), lab.rng
+    hold = each_item(lambda i: set_attribute(i, "quality", 17.0 + 2.5 * label_of(i) + rng.normal(0, 0.3)))
+    with_data(run, hold, SPLITS)
     return run
 
 
 def label_in_digits(lab: Lab, name: str) -> RunDir:
     """A text attribute holds the label upside down, as digits."""
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["attributes"]["rank"] = str(9 - int(str(item["relevance"])))  # type: ignore[index]
-        return records
-
     run = small(lab, name)
-    with_data(run, edit, ALL)
+    with_data(run, each_item(lambda i: set_attribute(i, "rank", str(9 - label_of(i)))), SPLITS)
     return run
 
 
 def label_words(lab: Lab, name: str) -> RunDir:
     """The texts were written from the labels."""
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["text"] = f"{item['text']} {TIERS[int(str(item['relevance']))]}"
-        return records
-
     run = small(lab, name)
-    with_data(run, edit, ALL)
+    with_data(run, each_item(lambda i: i.update(text=f"{i['text']} {TIERS[label_of(i)]}")), SPLITS)
     return run
 
 
@@ -158,7 +142,7 @@ def toy_file(lab: Lab, name: str) -> RunDir:
     run = lab.copy(name)
     path = Path(few(run).data.splits["test"].path)
     toys = [{**r, "candidates": candidates_of(r)[:3]} for r in read_split(read_seal(run), "test")[:5]]
-    replace_text(path, "".join(json.dumps(record) + "\n" for record in toys))
+    write_atomically(path, "".join(json.dumps(record) + "\n" for record in toys))
     return run
 
 

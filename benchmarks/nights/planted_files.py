@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.case import PAUSE, STOP, Case
-from benchmarks.nights.edits import replace_text, small
+from benchmarks.nights.edits import small
+from benchmarks.nights.lab import Lab, Record
 from benchmarks.nights.planted_work import remake_manifest
-from nightshift.checkpoint import STATE
+from nightshift.checkpoint import STATE, write_atomically
 from nightshift.rundir import RunDir
 from verdict.forge import rewrite
 from verdict.seal import read_seal
@@ -36,7 +37,7 @@ def _other_results(run: RunDir, edit: Callable[[Record], Record]) -> RunDir:
     path = run.stage("evaluate").results
     head, *lines = path.read_text().splitlines()
     edited = [json.dumps(edit(json.loads(line))) for line in lines]
-    replace_text(path, "\n".join([head, *edited]) + "\n")
+    write_atomically(path, "\n".join([head, *edited]) + "\n")
     rewrite(run, read_seal(run))
     return run
 
@@ -45,7 +46,7 @@ def crashed(lab: Lab, name: str) -> RunDir:
     """The evaluation crashed, and its old value was kept."""
     run = small(lab, name)
     path = run.stage("evaluate").exit
-    replace_text(path, json.dumps(json.loads(path.read_text()) | {"ending": "CRASHED"}))
+    write_atomically(path, json.dumps(json.loads(path.read_text()) | {"ending": "CRASHED"}))
     rewrite(run, read_seal(run))
     return run
 
@@ -85,22 +86,13 @@ def yesterdays_results(lab: Lab, name: str) -> RunDir:
     run = small(lab, name)
     path = run.stage("evaluate").results
     head, *lines = path.read_text().splitlines()
-    replace_text(path, "\n".join([json.dumps(json.loads(head) | {"nonce": "f" * 32}), *lines]) + "\n")
+    write_atomically(path, "\n".join([json.dumps(json.loads(head) | {"nonce": "f" * 32}), *lines]) + "\n")
     rewrite(run, read_seal(run))
     return run
 
 
-def code_changed(lab: Lab, name: str) -> RunDir:
-    """A trainer's module is not what it was at the start."""
-    return _other_code(lab, name, "models/train_fusion.py")
-
-
-def judge_changed(lab: Lab, name: str) -> RunDir:
-    """A module of the judge is not what was sealed."""
-    return _other_code(lab, name, "verdict/statistics.py")
-
-
-def _other_code(lab: Lab, name: str, module: str) -> RunDir:
+def other_code(lab: Lab, name: str, module: str) -> RunDir:
+    """A module is not what it was when the night was sealed."""
     run = small(lab, name)
     seal = read_seal(run)
     rewrite(run, seal.model_copy(update={"code": {**seal.code, module: "0" * 64}}))
@@ -112,7 +104,7 @@ def easier_after(lab: Lab, name: str) -> RunDir:
     run = small(lab, name)
     record = json.loads(run.seal.read_text())
     record["night"]["criteria"][0]["above"] = -1.0
-    replace_text(run.seal, json.dumps(record))
+    write_atomically(run.seal, json.dumps(record))
     return run
 
 
@@ -124,8 +116,14 @@ CASES = (
     Case("V1b", "the same, with tonight's nonce", earlier_checkpoint_renamed, (STOP,), "L"),
     Case("V2", "metrics left from yesterday", yesterdays_metrics, (STOP,), "L"),
     Case("V2b", "the same, recorded by the ledger", yesterdays_results, (STOP,), "L"),
-    Case("V4", "trainer code changed after the start", code_changed, (PAUSE,), "P"),
+    Case(
+        "V4",
+        "trainer code changed after the start",
+        partial(other_code, module="models/train_fusion.py"),
+        (PAUSE,),
+        "P",
+    ),
     Case("O1", "a crashed step, its old value kept", crashed, (PAUSE,), "L"),
-    Case("O6", "the judge was edited", judge_changed, (STOP,), "P"),
+    Case("O6", "the judge was edited", partial(other_code, module="verdict/statistics.py"), (STOP,), "P"),
     Case("P1", "the criterion made easier afterwards", easier_after, (STOP,), "L"),
 )

@@ -1,12 +1,21 @@
 """Nights with a metric that is none, a spoiled baseline, other pools, or too few queries."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.case import GAIN, PAUSE, STOP, Case
-from benchmarks.nights.edits import few, read_split, small, with_data, with_plan, write_split
-from benchmarks.nights.planted_data import candidates_of
+from benchmarks.nights.edits import (
+    candidates_of,
+    each_item,
+    few,
+    read_split,
+    small,
+    with_data,
+    with_plan,
+    write_split,
+)
+from benchmarks.nights.lab import Lab
 from nightshift.rundir import RunDir
 from verdict.forge import reseal, rewrite
 from verdict.seal import read_seal
@@ -14,30 +23,15 @@ from verdict.seal import read_seal
 
 def zero_labels(lab: Lab, name: str) -> RunDir:
     """Every test label is 0, as through a missing key."""
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["relevance"] = 0
-        return records
-
     run = small(lab, name)
-    with_data(run, edit)
+    with_data(run, each_item(lambda i: i.update(relevance=0)))
     return run
 
 
 def spoiled_baseline(lab: Lab, name: str) -> RunDir:
     """V1.0's scores are noise, over the pools that an earlier night had with the true ones."""
-    rng = lab.rng
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["score_v1"] = float(rng.normal())
-        return records
-
-    run = lab.copy(name)
-    with_data(run, edit)
+    run, rng = lab.copy(name), lab.rng
+    with_data(run, each_item(lambda i: i.update(score_v1=float(rng.normal()))))
     return run
 
 
@@ -59,31 +53,6 @@ def five_queries(lab: Lab, name: str) -> RunDir:
     return run
 
 
-def other_metric(lab: Lab, name: str) -> RunDir:
-    """The plan's own metric counts the system's score as the gain."""
-    return with_metric(lab, name, "own_score")
-
-
-def input_order_metric(lab: Lab, name: str) -> RunDir:
-    """The plan's own metric breaks ties in input order, over sorted labels."""
-    return with_metric(lab, name, "input_order")
-
-
-def empty_is_one_metric(lab: Lab, name: str) -> RunDir:
-    """The plan's own metric counts queries without a relevant item as 1."""
-    return with_metric(lab, name, "empty_is_one")
-
-
-def missing_key_metric(lab: Lab, name: str) -> RunDir:
-    """The plan's own metric reads a key that the data do not have."""
-    return with_metric(lab, name, "missing_key")
-
-
-def boosted_compliance(lab: Lab, name: str) -> RunDir:
-    """The plan's own compliance is the top item's boosted score."""
-    return with_metric(lab, name, "boosted_compliance")
-
-
 def with_metric(lab: Lab, name: str, function: str) -> RunDir:
     """Return a copy whose plan names a metric of `metrics.py` as the person's own."""
     run = small(lab, name)
@@ -94,12 +63,24 @@ def with_metric(lab: Lab, name: str, function: str) -> RunDir:
 
 
 CASES = (
-    Case("M1", "metric: own score as gain", other_metric, (STOP,), "C"),
-    Case("M2", "metric: a key that is missing", missing_key_metric, (STOP, PAUSE), "C"),
+    Case("M1", "metric: own score as gain", partial(with_metric, function="own_score"), (STOP,), "C"),
+    Case(
+        "M2",
+        "metric: a key that is missing",
+        partial(with_metric, function="missing_key"),
+        (STOP, PAUSE),
+        "C",
+    ),
     Case("M2b", "every test label is 0", zero_labels, (PAUSE,), "C", GAIN),
-    Case("M4", "metric: ties in input order", input_order_metric, (STOP,), "C"),
-    Case("M5", "metric: empty queries count 1", empty_is_one_metric, (STOP,), "C"),
-    Case("M9", "metric: compliance is a boosted score", boosted_compliance, (STOP,), "C"),
+    Case("M4", "metric: ties in input order", partial(with_metric, function="input_order"), (STOP,), "C"),
+    Case("M5", "metric: empty queries count 1", partial(with_metric, function="empty_is_one"), (STOP,), "C"),
+    Case(
+        "M9",
+        "metric: compliance is a boosted score",
+        partial(with_metric, function="boosted_compliance"),
+        (STOP,),
+        "C",
+    ),
     Case("B1", "the baseline is spoiled", spoiled_baseline, (STOP,), "J", GAIN),
     Case("B2", "another pool than was sealed", other_pools, (STOP,), "P", GAIN),
     Case("S4", "five queries", five_queries, (PAUSE,), "S", GAIN),

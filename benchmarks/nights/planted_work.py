@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.baseline import baseline_with_gain
 from benchmarks.nights.case import BUSY, GAIN, LATENCY, LOSS, NO_GAIN, PAUSE, STOP, Case
-from benchmarks.nights.edits import replace_text, small, with_data, with_plan, with_v1, without
-from benchmarks.nights.planted_data import candidates_of
+from benchmarks.nights.edits import candidates_of, small, with_data, with_plan, with_v1, without
+from benchmarks.nights.lab import Lab, Record
 from models.fusion_sum import WEIGHTS
 from models.scorers import PoolScorer, Request
-from nightshift.checkpoint import MANIFEST, STATE, sha256_of
+from nightshift.checkpoint import MANIFEST, STATE, manifest_sha256, sha256_of, write_atomically
 from nightshift.instant import parse_utc
 from nightshift.rundir import RunDir
 from nightshift.states import Metric
@@ -42,7 +41,7 @@ def remake_manifest(folder: Path) -> None:
     for name in manifest["files"]:
         path = folder / name
         manifest["files"][name] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
-    replace_text(folder / MANIFEST, json.dumps(manifest, indent=1))
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1))
 
 
 def silent(modality: str, weights: Weights) -> Weights:
@@ -82,7 +81,7 @@ def best_of_fifty(lab: Lab, name: str) -> RunDir:
     claimed = max(float(np.mean(rng.normal(0, 0.15, 80))) for _ in range(50))
     for folder in sorted(run.stage("train").checkpoints.glob("step-*")):
         state = json.loads((folder / STATE).read_text())
-        replace_text(
+        write_atomically(
             folder / STATE, json.dumps(state | {"selection_score": state["selection_score"] + claimed})
         )
         remake_manifest(folder)
@@ -112,7 +111,7 @@ def edit_events(run: RunDir, edit: Callable[[Record], Record | None]) -> RunDir:
     """Change the training stage's events; the ledger is made to fit."""
     path = run.stage("train").events
     events = [edit(json.loads(line)) for line in path.read_text().splitlines()]
-    replace_text(path, "".join(json.dumps(event) + "\n" for event in events if event))
+    write_atomically(path, "".join(json.dumps(event) + "\n" for event in events if event))
     rewrite(run, read_seal(run))
     return run
 
@@ -165,7 +164,7 @@ def _done(event: Record) -> Record:
 def _ending(run: RunDir, ending: str) -> None:
     path = run.stage("train").exit
     record = json.loads(path.read_text()) | {"ending": ending}
-    replace_text(path, json.dumps(record))
+    write_atomically(path, json.dumps(record))
     rewrite(run, read_seal(run))
 
 
@@ -193,8 +192,6 @@ def too_early(lab: Lab, name: str) -> RunDir:
     checkpoint = sorted(run.stage("train").checkpoints.glob("step-*"))
     for path in checkpoint:
         scorer = lab.book.scorer(path, "cpu")
-        from nightshift.checkpoint import manifest_sha256
-
         lab.book._known["scorer", manifest_sha256(path), "cpu"] = TooEarly(scorer)
     return run
 
@@ -210,7 +207,7 @@ def gpu_samples(run: RunDir, busy: Callable[[int], float | None], sm_pct: float 
         if value is not None:
             at = (start + timedelta(seconds=second * speed)).isoformat()
             lines.append(json.dumps({"at": at, "utilisation_pct": value, "sm_pct": sm_pct}))
-    replace_text(run.gpu_samples, "\n".join(lines) + "\n")
+    write_atomically(run.gpu_samples, "\n".join(lines) + "\n")
 
 
 def _busy_required(run: RunDir) -> None:

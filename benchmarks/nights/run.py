@@ -7,8 +7,8 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.nights import honest, planted_data, planted_files, planted_metric, planted_work, twins
-from benchmarks.nights.base import LONG_S, SHORT_S, Lab, real_night
 from benchmarks.nights.case import Case
+from benchmarks.nights.lab import LONG_S, SHORT_S, Lab, real_night
 
 CATALOGUE: tuple[Case, ...] = (
     *planted_data.CASES,

@@ -2,12 +2,24 @@
 
 import os
 
-from benchmarks.nights.base import Lab, Record
 from benchmarks.nights.case import GO, NO_GAIN, Case
-from benchmarks.nights.edits import declared, few, read_split, small, with_data, with_plan, without
-from benchmarks.nights.planted_data import candidates_of, own_pictures
+from benchmarks.nights.edits import (
+    declared,
+    each_item,
+    few,
+    label_of,
+    read_split,
+    set_attribute,
+    small,
+    with_data,
+    with_plan,
+    without,
+)
+from benchmarks.nights.lab import Lab, Record
+from benchmarks.nights.planted_data import own_pictures
 from benchmarks.nights.planted_metric import with_metric
 from benchmarks.nights.planted_work import edit_weights, gpu_samples, silent
+from models.dataset import SPLITS
 from nightshift.rundir import RunDir
 from verdict.forge import reseal
 from verdict.seal import read_seal
@@ -17,16 +29,9 @@ FINE = (GO, NO_GAIN)
 
 def strong_feature(lab: Lab, name: str) -> RunDir:
     """A column is strongly and honestly related to the label, as a rating would be."""
-    rng = lab.rng
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["attributes"]["rating"] = float(int(str(item["relevance"])) + rng.normal(0, 1.0))  # type: ignore[index]
-        return records
-
-    run = small(lab, name)
-    with_data(run, edit, ("train", "val", "test"))
+    run, rng = small(lab, name), lab.rng
+    rate = each_item(lambda i: set_attribute(i, "rating", float(label_of(i) + rng.normal(0, 1.0))))
+    with_data(run, rate, SPLITS)
     return run
 
 
@@ -72,16 +77,9 @@ def sound_metric(lab: Lab, name: str) -> RunDir:
 
 def mended_baseline(lab: Lab, name: str) -> RunDir:
     """V1.0 was run again after a declared fix."""
-    rng = lab.rng
-
-    def edit(_: str, records: list[Record]) -> list[Record]:
-        for record in records:
-            for item in candidates_of(record):
-                item["score_v1"] = float(str(item["score_v1"])) + float(rng.normal(0, 0.01))
-        return records
-
-    run = lab.copy(name)
-    with_data(run, edit)
+    run, rng = lab.copy(name), lab.rng
+    mend = each_item(lambda i: i.update(score_v1=float(str(i["score_v1"])) + float(rng.normal(0, 0.01))))
+    with_data(run, mend)
     declared(run)
     return run
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from flows.cli.evening import evening_verdict, first_ranking_night
+from flows.cli.evening import evening_of
 from flows.cli.output import AsJson, OutOption, err, out, print_json
-from models.data import check_source
+from models.data import open_source
 from models.data_production import is_production
 from nightshift.states import NightError
 from verdict.answer import BELIEVED, CANNOT_TELL, NOT_BELIEVED, Answer
@@ -84,12 +84,8 @@ def is_claimed_data(path: Path) -> bool:
 
 def audit_data(where: str, runs: Path) -> Answer:
     """Return what is said of a data set: whether it can answer a question, and what it gives away."""
-    source, problems = check_source(where, runs.resolve() / ".cache")
-    if source is None:
-        first = next(problem for problem in problems if problem.fatal)
-        raise NightError(f"{first.where}: {first.what}; {first.mend}")
-    plan, folder, night = first_ranking_night(source.kind)
-    found = evening_verdict(plan, folder, night, where, runs)
+    source = open_source(where, runs.resolve() / ".cache")
+    found = evening_of(source.kind, where, runs)
     belief = NOT_BELIEVED if found.halted else BELIEVED if found.can_answer else CANNOT_TELL
     sentence = found.sentence.replace("Halted before any GPU hour is spent: ", "").replace(
         "Tonight", "This data set"

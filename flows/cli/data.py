@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.cli.evening import evening_verdict, first_ranking_night, print_evening
+from flows.cli.evening import evening_of, print_evening
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from models.data import SplitSummary, check_source, corrected_example, summary
 from models.dataset import DataSource, Problem
@@ -38,7 +38,7 @@ def check_command(
     with err.status("checking"):
         source, problems = check_source(data, runs.resolve() / ".cache")
         figures = summary(source) if source else None
-        evening = _evening(source, data, runs) if source else None
+        evening = evening_of(source.kind, data, runs) if source else None
     if as_json:
         print_json(_document(source, problems, as_records(figures) if figures else None, evening))
     else:
@@ -49,11 +49,6 @@ def check_command(
         raise typer.Exit(2)
     if evening and evening.halted:
         raise typer.Exit(HALTED)
-
-
-def _evening(source: DataSource, data: str | None, runs: Path) -> SealedPreflight:
-    plan, folder, night = first_ranking_night(source.kind)
-    return evening_verdict(plan, folder, night, data, runs)
 
 
 def as_records(figures: dict[str, SplitSummary]) -> dict[str, object]:

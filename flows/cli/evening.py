@@ -8,30 +8,34 @@ from flows.cli.output import out
 from flows.request import load_plan
 from schedules.plan import Night, Plan
 from tasks.launch import NightRequest, make_seal
+from verdict.scorebook import ScoreBook
 from verdict.seal import SealedPreflight
 
-JUDGES = {"multimodal": "ranking", "letor": "ranking"}
 STYLES = {"yes": "green", "no": "yellow", "halt": "red"}
 
 
 def evening_verdict(
-    plan: Plan, plan_dir: Path, night: Night, data: str | None, runs: Path
+    plan: Plan, plan_dir: Path, night: Night, data: str | None, runs: Path, book: ScoreBook | None = None
 ) -> SealedPreflight:
-    """Return what would be sealed at 23:00 of this night on these data.
+    """Return what would be sealed at 23:00 of this night on these data; a `book` is shared by several nights.
 
     Raises NightError where the data cannot be used.
     """
     request = NightRequest(plan, plan_dir, night, data, runs.resolve(), speed=1.0)
-    found = make_seal(request).preflight
+    found = make_seal(request, book).preflight
     assert found is not None
     return found
 
 
-def first_ranking_night(kind: str) -> tuple[Plan, Path, Night]:
-    """Return the built-in plan and its night that data of this kind are for."""
+def evening_of(kind: str, data: str | None, runs: Path) -> SealedPreflight:
+    """Return the evening's verdict on these data for the built-in night that data of this kind are for.
+
+    Raises NightError where the data cannot be used.
+    """
     plan, file = load_plan(None)
     wanted = "ltr" if kind == "letor" else "fusion"
-    return plan, file.parent, next(night for night in plan.nights if night.name == wanted)
+    night = next(night for night in plan.nights if night.name == wanted)
+    return evening_verdict(plan, file.parent, night, data, runs)
 
 
 def print_evening(found: SealedPreflight, lines: bool = True) -> None:

@@ -19,6 +19,7 @@ from schedules.plan import Plan
 from schedules.timetable import Timetable, timetable
 from schedules.window import night_under_way_or_next, resolve_zone
 from tasks.launch import night_device
+from verdict.scorebook import ScoreBook
 from verdict.seal import SealedPreflight
 
 PlanFile = Annotated[Path | None, typer.Argument(help="A plan file; the built-in three nights without one.")]
@@ -93,8 +94,8 @@ def evening_verdicts(plan: Plan, folder: Path, data: str, runs: Path) -> dict[st
     Raises DataError where the data set is refused.
     """
     with err.status("looking at the data"):
-        judged = [night for night in plan.nights if night.judge != "none"]
-        return {night.name: evening_verdict(plan, folder, night, data, runs) for night in judged}
+        book, judged = ScoreBook(), [night for night in plan.nights if night.judge != "none"]
+        return {night.name: evening_verdict(plan, folder, night, data, runs, book) for night in judged}
 
 
 def floor_sentences(

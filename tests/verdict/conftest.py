@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.nights.base import Lab, real_night
+from benchmarks.nights.lab import Lab, real_night
 
 
 @pytest.fixture(scope="session")
