@@ -23,14 +23,16 @@ from nightshift.states import Ending, NightError
 from schedules.clock import SystemClock
 from schedules.timetable import timetable
 from schedules.window import night_under_way_or_next, resolve_zone
+from tasks.closing import HAND_OVER, JUDGE, REPORT
 from tasks.handoff import read_handoff
-from tasks.launch import NightRequest, new_run, nightwatch_alive, open_night
+from tasks.launch import NightRequest, new_run, nightwatch_alive, open_night, start_nightwatch
 from tasks.mirror import mirror_night
 from tasks.night_line import NightwatchGone, ask, follow
 from tasks.night_status import NightStatus, StageStatus, read_status
-from tasks.nightwatch import HAND_OVER, JUDGE, REPORT
 from verdict.finding import read_verdict
 
+REVIVALS = 3
+"""How often a step starts a dead nightwatch again."""
 BAD = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.DIVERGED)
 
 
@@ -97,14 +99,20 @@ def follow_report(run: RunDir) -> None:
 def follow_step(run: RunDir, step: str) -> Iterator[NightStatus]:
     """Ask for a step and yield the night's status until it is over, also where it was over before.
 
-    Raises NightwatchGone where the nightwatch died before the step was over.
+    A nightwatch that died is started again. Raises NightwatchGone where that does not help.
     """
-    try:
-        yield from follow(run, step)
-    except NightwatchGone:
-        status = read_status(run.status)
-        if status is None or step not in status.done:
-            raise
+    for left in reversed(range(REVIVALS + 1)):
+        try:
+            yield from follow(run, step)
+            return
+        except NightwatchGone:
+            status = read_status(run.status)
+            if status is not None and step in status.done:
+                return
+            if not left:
+                raise
+            get_run_logger().warning("The nightwatch is gone and is started again")
+            start_nightwatch(run)
 
 
 def _wait_for(run: RunDir, step: str) -> None:

@@ -49,7 +49,16 @@ def client_environment(url: str, home: Path) -> dict[str, str]:
     }
 
 
-def _healthy(url: str) -> bool:
+def server_pid(home: Path) -> int | None:
+    """Return the pid of the server that was started for this home last, or None."""
+    try:
+        return int((home.resolve() / ".prefect" / "server.pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def healthy(url: str) -> bool:
+    """Return whether a server answers there."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -64,7 +73,7 @@ def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> No
     """
     pause = threading.Event()
     for _ in range(int(START_WITHIN_S / 0.25)):
-        if _healthy(url):
+        if healthy(url):
             return
         if process.poll() is not None:
             raise NightError(f"the Prefect server ended at start; its last words are in {log}")
@@ -97,6 +106,7 @@ def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
             env=environment,
             start_new_session=True,
         )
+    (home / ".prefect" / "server.pid").write_text(str(process.pid))
     try:
         wait_for_health(url, process, log)
         yield url

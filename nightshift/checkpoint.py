@@ -10,6 +10,7 @@ from pathlib import Path
 
 MANIFEST = "manifest.json"
 STATE = "state.json"
+PROBE_BYTES = 1 << 20
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
 
 
@@ -41,11 +42,32 @@ def write_checkpoint(
     """Return the folder `step-NNNNNN` that now holds what `write` put there, `state.json` and a manifest.
 
     `write` receives the folder being filled. An existing checkpoint of the same step is replaced.
+    Raises OSError where it cannot be written; nothing of it is left then.
     """
     aside = checkpoints / f".step-{step:06d}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    write(aside)
+    try:
+        _fill(aside, step, write, state, nonce)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)  # a full disk must not stay full for half a checkpoint
+        raise
+    final = checkpoints / f"step-{step:06d}"
+    if final.exists():
+        remove_checkpoint(final)
+    aside.rename(final)
+    _sync(checkpoints)
+    return final
+
+
+def _fill(
+    aside: Path, step: int, write: Callable[[Path], None], state: dict[str, object], nonce: str
+) -> None:
+    try:
+        write(aside)
+    except Exception as error:
+        _say_if_disk(aside, error)
+        raise
     (aside / STATE).write_text(json.dumps({**state, "step": step, "nonce": nonce}, allow_nan=False))
     files = sorted(path for path in aside.rglob("*") if path.is_file())
     manifest = {
@@ -59,12 +81,18 @@ def write_checkpoint(
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1))
     for path in [*files, aside / MANIFEST, aside]:
         _sync(path)
-    final = checkpoints / f"step-{step:06d}"
-    if final.exists():
-        remove_checkpoint(final)
-    aside.rename(final)
-    _sync(checkpoints)
-    return final
+
+
+def _say_if_disk(folder: Path, error: Exception) -> None:
+    """Raise OSError where the disk is what failed: libraries name a full disk by errors of their own."""
+    probe = folder / ".probe"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+        _sync(probe)
+    except OSError as full:
+        raise OSError(full.errno, f"{full.strerror}; the writer said: {error}") from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -94,17 +122,22 @@ def whole_checkpoints(checkpoints: Path) -> list[Path]:
     if not checkpoints.is_dir():
         return []
     named = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
-    named.sort(key=lambda path: int(path.name.split("-")[1]))
+    named.sort(key=step_of)
     return [path for path in named if damage(path) is None]
 
 
-def newest_whole(checkpoints: Path) -> Path | None:
-    """Return the newest whole checkpoint, passing over torn ones, or None."""
+def step_of(checkpoint: Path) -> int:
+    """Return the step that a checkpoint's folder is named by."""
+    return int(checkpoint.name.split("-")[1])
+
+
+def newest_whole(checkpoints: Path, below: int | None = None) -> Path | None:
+    """Return the newest whole checkpoint (of a step below `below`), passing over torn ones, or None."""
     if not checkpoints.is_dir():
         return None
     named = [path for path in checkpoints.iterdir() if STEP_FOLDER.fullmatch(path.name)]
-    for path in sorted(named, key=lambda path: int(path.name.split("-")[1]), reverse=True):
-        if damage(path) is None:
+    for path in sorted(named, key=step_of, reverse=True):
+        if (below is None or step_of(path) < below) and damage(path) is None:
             return path
     return None
 

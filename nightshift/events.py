@@ -20,7 +20,7 @@ class Event:
     """What a trainer said, and when (UTC)."""
 
     kind: str
-    """started, phase, progress, metrics, checkpoint, finished; others are kept and ignored."""
+    """started, phase, progress, beat, metrics, checkpoint, checkpoint-failed, finished; others are ignored."""
     at: datetime
     step: int = 0
     samples: int = 0
@@ -29,8 +29,10 @@ class Event:
     """0..1, the share of the annealing schedule that is used up."""
     name: str = ""
     """The phase."""
+    within_s: float = 0.0
+    """Real seconds that the phase may be silent, where its trainer says so."""
     path: str = ""
-    """The checkpoint's folder, relative to the run directory."""
+    """The checkpoint's folder, relative to the run directory; absolute where the second sink took it."""
     reason: str = ""
     values: dict[str, float] = field(default_factory=dict)
     nonfinite: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ def parse_event(line: bytes) -> Event | None:
             total=int(record.get("total", 0)),
             share=float(record.get("share", 0.0)),
             name=str(record.get("name", "")),
+            within_s=float(record.get("within_s", 0.0)),
             path=str(record.get("path", "")),
             reason=str(record.get("reason", "")),
             values={str(k): float(v) for k, v in record.get("values", {}).items()},

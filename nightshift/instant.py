@@ -15,6 +15,11 @@ def boottime_s() -> float:
     return time.clock_gettime(clock)
 
 
+def monotonic_s() -> float:
+    """Return seconds that pass only while the machine is awake."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def wall_now() -> datetime:
     """Return the machine's wall time, aware, UTC."""
     return datetime.now(UTC)

@@ -41,6 +41,16 @@ class StageDir:
         return self.path / "control.json"
 
     @property
+    def standing(self) -> Path:
+        """What the stage has been through so far, and its trainer's identity; the nightwatch writes it."""
+        return self.path / "standing.json"
+
+    @property
+    def fault(self) -> Path:
+        """A fault that a rehearsal wants its trainer to have; the injector writes it, the trainer takes it."""
+        return self.path / "fault.json"
+
+    @property
     def exit(self) -> Path:
         """How the stage ended; the nightwatch writes it."""
         return self.path / "exit.json"
@@ -117,6 +127,21 @@ class RunDir:
     def nightwatch_identity(self) -> Path:
         """pid, start time and boot id of the nightwatch, to tell it from a later process."""
         return self.path / "nightwatch.json"
+
+    @property
+    def child_identity(self) -> Path:
+        """The judge or report that runs now; the nightwatch writes it, to end what a dead one has left."""
+        return self.path / "child.json"
+
+    @property
+    def start_lock(self) -> Path:
+        """Held while a nightwatch is started, so that two who revive it do not start two."""
+        return self.path / ".start.lock"
+
+    @property
+    def ballast(self) -> Path:
+        """Disk space held back for the night's own records; given up when the disk is full."""
+        return self.path / ".ballast"
 
     @property
     def nightwatch_log(self) -> Path:

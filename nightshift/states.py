@@ -76,3 +76,5 @@ class TrainerExit(IntEnum):
 
     FINISHED = 0
     OUT_OF_MEMORY = 75
+    NOT_FINITE = 76
+    """Its numbers are no longer finite: go on from the last good checkpoint, at half the learning rate."""

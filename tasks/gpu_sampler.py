@@ -1,5 +1,6 @@
 """The sampler process: one NVML reading a second, one JSON line each."""
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -25,12 +26,13 @@ def sample_line(handle: object, clock: Clock) -> dict[str, object]:
 
 
 def sample_until_killed(run: RunDir, index: int) -> None:
-    """Append readings for ever; the nightwatch ends this process."""
+    """Append readings until the nightwatch ends this process, or is gone itself."""
+    nightwatch = os.getppid()
     clock = environment_clock()
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     never = threading.Event()
-    while True:
+    while os.getppid() == nightwatch:
         append_line(run.gpu_samples, sample_line(handle, clock))
         never.wait(SAMPLE_EVERY_S)
 

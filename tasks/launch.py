@@ -1,5 +1,6 @@
 """Opening a night: the run directory, the seal, the detached nightwatch."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -149,8 +150,18 @@ def open_night(request: NightRequest, run: RunDir) -> Seal:
 def start_nightwatch(run: RunDir) -> None:
     """Start the nightwatch of this run in a session of its own, and return once it answers.
 
-    Raises NightError with its own words where it refuses.
+    Nothing where it runs already. Raises NightError with its own words where it refuses.
     """
+    with run.start_lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not nightwatch_alive(run):
+            (run.path / run.socket_name).unlink(missing_ok=True)
+            _start(run)
+
+
+def _start(run: RunDir) -> None:
+    refused = run.path / "refused.txt"
+    refused.unlink(missing_ok=True)
     with run.nightwatch_log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tasks.nightwatch", str(run.path)],
@@ -168,7 +179,6 @@ def start_nightwatch(run: RunDir) -> None:
         if process.poll() is not None:
             break
         pause.wait(0.05)
-    refused = run.path / "refused.txt"
     why = refused.read_text() if refused.exists() else f"it did not answer; see {run.nightwatch_log}"
     raise NightError(f"the night was not opened: {why}")
 

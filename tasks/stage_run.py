@@ -1,42 +1,33 @@
-"""One stage from start to ending: attempts, restarts from the newest whole checkpoint, the deadline."""
+"""One stage from start to ending: carries out what `supervision` decides, with real processes and files."""
 
 import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from nightshift.checkpoint import damage, manifest_sha256, newest_whole, write_atomically
-from nightshift.events import Event, read_events
+from nightshift.checkpoint import newest_whole, write_atomically
+from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
-from nightshift.states import Ending, NightError, TrainerExit
-from nightshift.trainer import DEADLINE, STOP_ASKED
+from nightshift.states import Ending, NightError
 from schedules.clock import Clock, real_duration, real_seconds_until
 from schedules.plan import Stage
 from tasks.night_board import NightBoard
 from tasks.night_status import StageStatus
+from tasks.stage_ears import Ears
 from tasks.stage_record import record_found, record_results
-from tasks.trainer_process import signal_group, start_trainer, write_control, write_inputs
+from tasks.stage_standing import Attempt, read_memory
+from tasks.supervision import Fault, Supervision
+from tasks.trainer_process import Trainer, adopted, start_trainer, write_control, write_inputs
 from verdict.ledger import Ledger
 from verdict.seal import Seal
 
 LOOK_EVERY_S = 0.5
 """Real seconds between looks at a running trainer's event file; endings and deadlines need no look."""
-RESTARTS_WITHOUT_PROGRESS = 3
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One process of a stage; instants are ISO 8601 UTC."""
-
-    pid: int
-    start: str
-    end: str
-    exit_code: int
-    """Negative: the signal that ended it."""
+ASLEEP_S = 5.0
+"""Boot time ahead of monotonic time by so much since the last look: the machine slept."""
 
 
 class StageRun:
@@ -58,24 +49,22 @@ class StageRun:
     ) -> None:
         self.run, self.seal, self.stage, self.clock = run, seal, stage, clock
         self.ledger, self.board, self.status, self.tell = ledger, board, status, tell
-        self.moved_deadline, self.anchor = moved_deadline, anchor
+        self.moved_deadline = moved_deadline
         self.folder = run.stage(stage.name)
         self.grace = real_duration(clock, grace_s)
-        self.attempts: list[Attempt] = []
-        self.offset = 0
-        self.best_step = -1
-        self.recorded: set[str] = set()
-        self.finish_reason = ""
-        self.term_sent: datetime | None = None
-        self.microbatch: int | None = None
+        self.memory = read_memory(self.folder)
+        self.supervision = Supervision(self.memory.standing, grace_s)
+        self.ears = Ears(run, seal, stage, clock, ledger, status, self.supervision, tell, anchor)
 
     def work(self) -> Ending:
         """Return how the stage ended, after its `exit.json` and ledger line are written."""
-        started = self.clock.now()
-        self.started = started
-        self.status.start = started.isoformat()
+        self.memory.started = self.memory.started or self.clock.now().isoformat()
+        self.started = datetime.fromisoformat(self.memory.started)
+        self.status.start = self.memory.started
         record_found(self.run, self.stage.name, self.ledger)
         write_inputs(self.run, self.seal, self.stage)
+        if self.memory.running or self.memory.attempts:
+            self.ears.replay()
         ending = self._attempts()
         self.status.end = self.clock.now().isoformat()
         self.close(ending)
@@ -87,76 +76,117 @@ class StageRun:
         self.status.ending = ending
         record = {
             "ending": ending,
-            "attempts": [asdict(a) for a in self.attempts],
+            "attempts": [asdict(a) for a in self.memory.attempts],
             "notes": self.status.notes,
         }
         write_atomically(self.folder.exit, json.dumps(record, indent=1))
         record_results(self.run, self.stage.name, self.ledger)
-        self.ledger.write("stage-ended", stage=self.stage.name, ending=ending, attempts=len(self.attempts))
+        attempts = len(self.memory.attempts)
+        self.ledger.write("stage-ended", stage=self.stage.name, ending=ending, attempts=attempts)
 
     def _attempts(self) -> Ending:
-        without_progress = 0
         while True:
-            step_before = self.best_step
-            try:
-                code = self._attempt()
-            except NightError as error:
-                self.status.notes.append(str(error))
-                return Ending.CRASHED
-            ending = self._ending(code)
+            ending = self._attempt()
             if ending is not None:
                 return ending
-            without_progress = 0 if self.best_step > step_before else without_progress + 1
-            failed = Ending.OUT_OF_MEMORY if code == TrainerExit.OUT_OF_MEMORY else Ending.CRASHED
-            if without_progress > RESTARTS_WITHOUT_PROGRESS:
-                self.tell(f"{self.stage.title}: {without_progress} attempts without progress, gave up")
-                return failed
             if self.clock.now() >= self.moved_deadline():
-                return failed
-            self._prepare_restart(code)
+                fault = self.supervision.fault or Fault.CRASH
+                self.tell(f"{self.stage.title}: {fault} at its deadline, not started again")
+                return Ending.STOPPED_AT_DEADLINE if self._saved() else Ending.CRASHED
 
-    def _prepare_restart(self, code: int) -> None:
-        self.status.restarts += 1
-        if code == TrainerExit.OUT_OF_MEMORY:
-            self.microbatch = max(1, (self.microbatch or 16) // 2)
-        resume = newest_whole(self.folder.checkpoints)
-        source = f"from {resume.name}" if resume else "from its beginning, no whole checkpoint"
-        self.tell(f"{self.stage.title}: {_spoken_exit(code)}; started again {source}")
-        self.ledger.write("stage-restarted", stage=self.stage.name, exit_code=code, resume=source)
+    def _saved(self) -> bool:
+        return newest_whole(self.folder.checkpoints) is not None
 
-    def _attempt(self) -> int:
-        """Return the exit code of one process, after it and its whole group are gone."""
+    def _attempt(self) -> Ending | None:
+        """Return the stage's ending after one process and its whole group are gone, None to start another."""
         deadline = self.moved_deadline()
-        self.term_sent = None
-        self.finish_reason = ""
-        write_control(self.folder, self.started, deadline, stop=False)
-        start = self.clock.now().isoformat()
-        process = start_trainer(self.run, self.seal, self.stage, deadline, self.microbatch)
-        self.ledger.write("trainer-started", stage=self.stage.name, pid=process.pid)
+        standing = self.memory.standing
+        write_control(self.folder, self.started, deadline, standing.lr_factor, self.board.stop_asked)
         try:
-            self._wait(process)
+            trainer = self._adopted() or self._start(deadline)
+        except NightError as error:
+            self.status.notes.append(str(error))
+            return Ending.CRASHED
+        if trainer is None:
+            return self._concluded(None)
+        try:
+            self._wait(trainer)
         finally:
-            signal_group(process, signal.SIGKILL)
-        code = process.wait()
-        self._take_events()
-        self._record_checkpoints()
-        self.attempts.append(Attempt(process.pid, start, self.clock.now().isoformat(), code))
-        return code
+            trainer.signal(signal.SIGKILL)
+        return self._concluded(trainer.exit_code())
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        descriptor = os.pidfd_open(process.pid)
+    def _start(self, deadline: datetime) -> Trainer | None:
+        """Return the started trainer; None where one died together with the nightwatch that had started it."""
+        if self.memory.running:
+            return None
+        self.ears.fetch()
+        self.memory.running_since = self.clock.now().isoformat()
+        self.supervision.begin(boottime_s())
+        trainer = start_trainer(self.run, self.seal, self.stage, deadline, self.memory.standing)
+        self.memory.running = trainer.identity
+        self.memory.write(self.folder)
+        self.ledger.write("trainer-started", stage=self.stage.name, pid=trainer.pid)
+        return trainer
+
+    def _adopted(self) -> Trainer | None:
+        trainer = adopted(self.memory.running)
+        if trainer:
+            self.tell(f"{self.stage.title}: its trainer (pid {trainer.pid}) was adopted as it runs")
+            self.ledger.write("trainer-adopted", stage=self.stage.name, pid=trainer.pid)
+        return trainer
+
+    def _concluded(self, code: int | None) -> Ending | None:
+        """Take down how a process ended; return the stage's ending, or None after a restart was prepared."""
+        self.ears.listen()
+        self.ears.fetch()
+        self.ears.record_checkpoints()
+        ending = self.supervision.ended(code, self.board.stop_asked)
+        failed = ending is None or ending not in (
+            Ending.FINISHED, Ending.STOPPED_AT_DEADLINE, Ending.CANCELLED,
+        )  # fmt: skip
+        fault = str(self.supervision.fault or "") if failed else ""
+        if self.memory.running:
+            pid, since = self.memory.running.pid, self.memory.running_since
+            self.memory.attempts.append(Attempt(pid, since, self.clock.now().isoformat(), code, fault))
+        self.memory.running = None
+        self.memory.write(self.folder)
+        if ending is None:
+            self._say_restart(code)
+        elif failed:
+            self.tell(f"{self.stage.title}: {fault}, given up after {len(self.memory.attempts)} attempts")
+        return ending
+
+    def _say_restart(self, code: int | None) -> None:
+        standing, fault = self.memory.standing, self.supervision.fault or Fault.CRASH
+        self.status.restarts = standing.restarts
+        resume = newest_whole(self.folder.checkpoints, standing.below_step)
+        source = f"from {resume.name}" if resume else "from its beginning, no whole checkpoint"
+        self.tell(f"{self.stage.title}: {_spoken(fault, code, standing.microbatch)}; started again {source}")
+        facts = {"stage": self.stage.name, "fault": str(fault), "resume": source}
+        self.ledger.write("stage-restarted", exit_code="unknown" if code is None else code, **facts)
+
+    def _wait(self, trainer: Trainer) -> None:
+        """Return when the process is over; ends it where `supervision` says so."""
+        try:
+            descriptor = os.pidfd_open(trainer.pid)
+        except ProcessLookupError:
+            return
         try:
             deadline = self._follow_deadline(None)
             while True:
-                limit = self.term_sent + self.grace if self.term_sent else deadline
-                timeout = min(LOOK_EVERY_S, max(0.0, real_seconds_until(self.clock, limit)))
-                ready, _, _ = select.select([descriptor, self.board.wake_fd], [], [], timeout)
+                left_s = (
+                    max(0.0, real_seconds_until(self.clock, deadline)) if not self.supervision.over else 1.0
+                )
+                ready, _, _ = select.select(
+                    [descriptor, self.board.wake_fd], [], [], min(LOOK_EVERY_S, left_s)
+                )
                 if descriptor in ready:
                     return
                 self.board.clear_wake()
-                self._take_events()
+                self.ears.notice_sleep()
+                self.ears.listen()
                 deadline = self._follow_deadline(deadline)
-                self._enforce(process, deadline)
+                self._enforce(trainer, deadline)
         finally:
             os.close(descriptor)
 
@@ -165,61 +195,37 @@ class StageRun:
         deadline = self.moved_deadline()
         self.status.deadline = deadline.isoformat()
         if known is not None and abs(deadline - known) > timedelta(seconds=1):
-            write_control(self.folder, self.started, deadline, stop=self.board.stop_asked)
+            self._control(deadline, self.board.stop_asked)
         return deadline
 
-    def _enforce(self, process: subprocess.Popen[bytes], deadline: datetime) -> None:
-        now = self.clock.now()
-        if self.term_sent is None and (self.board.stop_asked or now >= deadline):
-            write_control(self.folder, self.started, deadline, stop=True)
-            signal_group(process, signal.SIGTERM)
-            self.term_sent = now
-        elif self.term_sent is not None and now >= self.term_sent + self.grace:
+    def _control(self, deadline: datetime, stop: bool) -> None:
+        write_control(self.folder, self.started, deadline, self.memory.standing.lr_factor, stop)
+
+    def _enforce(self, trainer: Trainer, deadline: datetime) -> None:
+        over = self.board.stop_asked or self.clock.now() >= deadline
+        number = self.supervision.due(boottime_s(), over)
+        if number is None:
+            return
+        if number is signal.SIGUSR1:
+            limit = self.supervision.pace.limit_s()
+            phase = self.supervision.pace.phase or "start"
+            self.tell(
+                f"{self.stage.title}: silent for {limit:.0f} s in {phase}, taken for hung; its stacks are in output.log"
+            )
+        elif number is signal.SIGTERM and over:
+            self._control(deadline, stop=True)
+        elif number is signal.SIGKILL and over:
             self.tell(f"{self.stage.title}: did not stop within its grace and was killed")
-            signal_group(process, signal.SIGKILL)
-
-    def _take_events(self) -> None:
-        events, self.offset = read_events(self.folder.events, self.offset)
-        for event in events:
-            self._take(event)
-
-    def _take(self, event: Event) -> None:
-        self.status.take(event)
-        if event.kind == "progress":
-            self.best_step = max(self.best_step, event.step)
-        elif event.kind == "checkpoint":
-            self._record_checkpoints()
-        elif event.kind == "finished":
-            self.finish_reason = event.reason
-
-    def _record_checkpoints(self) -> None:
-        """Write every whole checkpoint not yet known to the ledger; a kill may have cut off its event."""
-        for path in sorted(self.folder.checkpoints.glob("step-*")):
-            try:
-                digest = manifest_sha256(path)
-            except OSError:
-                continue
-            if digest in self.recorded or damage(path) is not None:
-                continue
-            self.recorded.add(digest)
-            place = str(path.relative_to(self.run.path))
-            self.ledger.write("checkpoint", stage=self.stage.name, path=place, manifest_sha256=digest)
-            self.anchor()
-
-    def _ending(self, code: int) -> Ending | None:
-        """Return the stage's ending, or None where the trainer should be started again."""
-        if self.board.stop_asked:
-            return Ending.CANCELLED
-        if self.term_sent is not None or (code == 0 and self.finish_reason == DEADLINE):
-            return Ending.STOPPED_AT_DEADLINE
-        if code == 0 and self.finish_reason == STOP_ASKED:
-            return Ending.CANCELLED
-        return Ending.FINISHED if code == 0 else None
+        trainer.signal(number)
 
 
-def _spoken_exit(code: int) -> str:
-    if code == TrainerExit.OUT_OF_MEMORY:
-        return "out of memory"
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"crashed with exit code {code}"
+def _spoken(fault: Fault, code: int | None, microbatch: int | None) -> str:
+    if fault is Fault.HANG:
+        return "hung and was killed"
+    if fault is Fault.NOT_FINITE:
+        return "its numbers were not finite, the learning rate is halved"
+    if fault is Fault.OUT_OF_MEMORY:
+        return f"out of memory, the micro-batch is {microbatch} now"
+    if code is None:
+        return "ended while nobody watched"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"crashed with exit code {code}"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +95,11 @@ def read_ledger(path: Path, nonce: str) -> list[Entry]:
 class Ledger:
     """The one writer's handle on a night's ledger."""
 
-    def __init__(self, path: Path, nonce: str, clock: Clock) -> None:
-        self.path, self.nonce, self.clock = path, nonce, clock
+    def __init__(
+        self, path: Path, nonce: str, clock: Clock, on_full: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_full` makes room where the disk refuses a line; the line is tried once more."""
+        self.path, self.nonce, self.clock, self.on_full = path, nonce, clock, on_full
         chain = read_chain(path, nonce) if path.exists() else Chain([], torn=False)
         if chain.torn:
             self._drop_torn_line()
@@ -104,7 +108,9 @@ class Ledger:
 
     def _drop_torn_line(self) -> None:
         """Cut what a killed writer left of its last line; nobody was told that it was written."""
-        whole = self.path.read_bytes()
+        whole = self.path.read_bytes() if self.path.exists() else b""
+        if not whole:
+            return
         with self.path.open("r+b") as file:
             file.truncate(whole.rfind(b"\n") + 1)
 
@@ -119,12 +125,22 @@ class Ledger:
             "facts": facts,
         }
         digest = _line_hash(record)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        line = _packed(record | {"sha256": digest}) + b"\n"
         try:
-            os.write(descriptor, _packed(record | {"sha256": digest}) + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            self._append(line)
+        except OSError:
+            self._drop_torn_line()
+            self.on_full()
+            self._append(line)
         self.length += 1
         self.head = digest
         return self.head
+
+    def _append(self, line: bytes) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if os.write(descriptor, line) < len(line):
+                raise OSError(f"{self.path}: the disk took a part of a line only")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

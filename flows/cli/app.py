@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from flows.cli import audit, data, live, machine, nights, plan, schedule, verdict
+from flows.cli import audit, data, live, machine, nights, plan, resume, schedule, simulate, verdict
 from flows.cli.output import err
 from nightshift import __version__
 from nightshift.states import NightError
@@ -40,11 +40,13 @@ app.command("rehearse")(nights.rehearse_command)
 app.command("run")(nights.run_command)
 app.command("start")(schedule.start_command)
 app.command("stop")(live.stop_command)
+app.command("resume")(resume.resume_command)
 app.command("watch")(live.watch_command)
 app.command("bedtime")(live.bedtime_command)
 app.command("morning")(live.morning_command)
 app.command("judge")(verdict.judge_command)
 app.command("report")(verdict.report_command)
+app.command("simulate")(simulate.simulate_command)
 app.command("audit")(audit.audit_command)
 
 

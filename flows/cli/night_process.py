@@ -17,10 +17,12 @@ from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from tasks.handoff import read_handoff
-from tasks.launch import NightRequest, new_run, nightwatch_alive
+from tasks.injection import Injector
+from tasks.launch import NightRequest, new_run, nightwatch_alive, start_nightwatch
 from tasks.night_line import NightwatchGone, ask
 from tasks.night_status import read_status
 
+REVIVALS = 3
 LOOK_EVERY = timedelta(seconds=0.25)
 
 
@@ -36,7 +38,9 @@ class NightOutcome:
     """The night's entry of the `--json` document."""
 
 
-def run_night(request: NightRequest, plan: Path | None, data: str | None, url: str) -> NightOutcome:
+def run_night(
+    request: NightRequest, plan: Path | None, url: str, faults: Injector | None = None
+) -> NightOutcome:
     """Return the outcome of a night run to its end, its progress shown on stderr.
 
     Raises NightError where the night could not be opened.
@@ -44,12 +48,15 @@ def run_night(request: NightRequest, plan: Path | None, data: str | None, url: s
     run = new_run(request)
     process = start_flow(request, run, plan, url)
     view = NightView(run, request)
-    asked_to_stop = False
+    asked_to_stop, revivals = False, 0
     clock = SystemClock()
     with view:
-        while not _over(run, process):
+        while not _over(run, process) or (revivals < REVIVALS and _revived(run)):
+            revivals += _over(run, process)
             try:
                 view.show()
+                if faults:
+                    faults.have_due(run, process.pid)
                 # Not process.wait(): it returns at once, for ever, when a killed flow leaves its night behind.
                 clock.wait_until(clock.now() + LOOK_EVERY)
             except KeyboardInterrupt:
@@ -90,6 +97,14 @@ def start_flow(request: NightRequest, run: RunDir, plan: Path | None, url: str) 
 def _over(run: RunDir, process: subprocess.Popen[bytes]) -> bool:
     """Return whether flow and nightwatch have both ended; a dead flow does not end a night."""
     return process.poll() is not None and not nightwatch_alive(run)
+
+
+def _revived(run: RunDir) -> bool:
+    """Return whether a night that lost both its flow and its nightwatch before the hand-over goes on again."""
+    if read_handoff(run) is not None or not run.ledger.exists():
+        return False
+    start_nightwatch(run)
+    return True
 
 
 def _stop(run: RunDir) -> None:

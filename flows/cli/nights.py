@@ -1,5 +1,6 @@
 """`nightshift rehearse` and `nightshift run`: nights from beginning to hand-over."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,11 @@ from flows.cli.night_process import NightOutcome, run_night
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import first_day, parse_day, warn_of_utc
 from flows.request import load_plan
-from flows.server import prefect_server
+from flows.server import healthy, prefect_server, server_pid
 from nightshift.states import NightError
 from schedules.plan_source import find_night
+from schedules.timetable import timetable
+from tasks.injection import Injector, parse_faults
 from tasks.launch import NightRequest, make_seal
 
 REHEARSAL_SPEED = 200.0
@@ -38,6 +41,9 @@ def rehearse_command(
     speed: Annotated[float, typer.Option("--speed", help="Night seconds per second.")] = REHEARSAL_SPEED,
     runs: OutOption = Path("runs"),
     day: Annotated[str | None, typer.Option("--date", help="Evening of the first night, YYYY-MM-DD.")] = None,
+    faults: Annotated[
+        str, typer.Option("--faults", help="Faults to have, like crash@01:10,hang@03:20,reboot@01:45.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run nights in compressed time: real training, real Prefect, real judge."""
@@ -46,7 +52,8 @@ def rehearse_command(
     requests = _requests(names or [], plan, data, runs, speed, day)
     for request in requests:
         make_seal(request)  # refuses bad data and a speed that does not fit before anything is started
-    _run_all(requests, plan, data, as_json)
+        _injector(request, faults)
+    _run_all(requests, plan, as_json, faults)
 
 
 def run_command(
@@ -59,7 +66,14 @@ def run_command(
     """Run one night in real time, starting now, handing over at the plan's time."""
     requests = [replace(request, day=None) for request in _requests([night], plan, data, runs, 1.0, None)]
     make_seal(requests[0])
-    _run_all(requests, plan, data, as_json)
+    _run_all(requests, plan, as_json)
+
+
+def _injector(request: NightRequest, faults: str) -> Injector | None:
+    if not faults or request.day is None:
+        return None
+    planned = parse_faults(faults, timetable(request.plan, request.night, request.day))
+    return Injector(planned, server_pid(request.home))
 
 
 def _requests(
@@ -85,14 +99,18 @@ def _requests(
     ]
 
 
-def _run_all(requests: list[NightRequest], plan: Path | None, data: str | None, as_json: bool) -> None:
+def _run_all(requests: list[NightRequest], plan: Path | None, as_json: bool, faults: str = "") -> None:
     outcomes = []
     home = requests[0].home
     home.mkdir(parents=True, exist_ok=True)
-    with prefect_server(home) as url:
-        err.print(f"Prefect UI while this runs: {url.removesuffix('/api')}", style="dim", soft_wrap=True)
+    with ExitStack() as servers:
+        url = ""
         for request in requests:
-            outcome = run_night(request, plan, data, url)
+            if not url or not healthy(url):
+                url = servers.enter_context(prefect_server(home))
+                page = url.removesuffix("/api")
+                err.print(f"Prefect UI while this runs: {page}", style="dim", soft_wrap=True)
+            outcome = run_night(request, plan, url, _injector(request, faults))
             outcomes.append(outcome)
             if not as_json:
                 _print_outcome(outcome)

@@ -1,0 +1,124 @@
+"""How long a trainer may be silent, and how fast it is: learnt from the run itself, phase by phase.
+
+Limits are real seconds; they do not compress in a rehearsal. A foreign trainer that says nothing is
+never taken for hung: only its wall-clock limit ends it.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from nightshift.events import Event
+
+UNKNOWN_S = 900.0
+"""Before enough is known, and in `compile`: a first compilation takes minutes."""
+FLOOR_S = {
+    "setup": 300.0,
+    "load": 300.0,
+    "compile": 900.0,
+    "train": 45.0,
+    "evaluate": 45.0,
+    "checkpoint": 120.0,
+}
+TIMES = 5.0
+"""A silence of so many times what was usual is a hang."""
+FEWEST_GAPS = 20
+"""Gaps from which the 99th percentile is spoken of."""
+KEPT_GAPS = 500
+RATE_WINDOW_S = 60.0
+SLOW, SLOW_FOR_S = 0.75, 300.0
+"""A rate below this share of the best sustained one is a slow-down, once it has lasted."""
+
+
+@dataclass
+class Pace:
+    """What one stage's trainer has shown of itself; kept over its restarts."""
+
+    phase: str = ""
+    within_s: float = 0.0
+    heard_s: float | None = None
+    """Real second of the last sign of life, None where nothing was ever said."""
+    said_s: float | None = None
+    phase_began_s: float = 0.0
+    gaps: dict[str, deque[float]] = field(default_factory=dict)
+    """Phase -> seconds between two signs of life, the latest of them."""
+    lasted: dict[str, float] = field(default_factory=dict)
+    """Phase -> longest time that was spent in it at once."""
+    best_rate: float = 0.0
+    marks: deque[tuple[float, float]] = field(default_factory=deque)
+    """(second, samples) of the last window."""
+    slow_since_s: float | None = None
+
+    def begin(self, now_s: float) -> None:
+        """Take note that a new process was started."""
+        self.phase, self.within_s = "", 0.0
+        self.heard_s = None if self.heard_s is None else now_s
+        self.said_s = None
+        self.marks.clear()
+
+    def hear(self, event: Event, said_s: float, now_s: float) -> None:
+        """Take note of a sign of life: said at one real second, heard at another."""
+        if self.said_s is not None and event.kind != "phase":
+            gaps = self.gaps.setdefault(self.phase, deque(maxlen=KEPT_GAPS))
+            gaps.append(max(0.0, said_s - self.said_s))
+        self.said_s, self.heard_s = said_s, now_s
+        if event.kind == "phase":
+            spent = said_s - self.phase_began_s
+            self.lasted[self.phase] = max(self.lasted.get(self.phase, 0.0), spent)
+            self.phase, self.within_s, self.phase_began_s = event.name, event.within_s, said_s
+        elif event.kind == "progress":
+            self._rate(said_s, float(event.samples))
+
+    def slept(self, seconds: float) -> None:
+        """Take note that the machine slept: nobody could be heard in that time."""
+        if self.heard_s is not None:
+            self.heard_s += seconds
+        self.marks.clear()
+
+    def limit_s(self) -> float:
+        """Return how long the present silence may last."""
+        if self.within_s:
+            return self.within_s
+        floor = FLOOR_S.get(self.phase, UNKNOWN_S)
+        if self.phase == "train":
+            gaps = self.gaps.get(self.phase, ())
+            return max(floor, TIMES * p99(gaps)) if len(gaps) >= FEWEST_GAPS else max(floor, UNKNOWN_S / 3)
+        known = self.lasted.get(self.phase)
+        if self.phase == "evaluate":
+            return UNKNOWN_S if known is None else max(floor, TIMES * known)
+        return floor if known is None else max(floor, TIMES * known)
+
+    def silent_since(self) -> float | None:
+        """Return the second of the last sign of life, or None where none is to be expected."""
+        return self.heard_s
+
+    def _rate(self, at_s: float, samples: float) -> None:
+        if self.marks and samples < self.marks[-1][1]:
+            self.marks.clear()
+        self.marks.append((at_s, samples))
+        while len(self.marks) > 2 and at_s - self.marks[1][0] >= RATE_WINDOW_S:
+            self.marks.popleft()
+        rate = self.rate()
+        if rate is None or rate >= SLOW * self.best_rate:
+            self.slow_since_s = None
+        elif self.slow_since_s is None:
+            self.slow_since_s = at_s
+        self.best_rate = max(self.best_rate, rate or 0.0)
+
+    def rate(self) -> float | None:
+        """Return samples per real second over the last minute, or None before there was one."""
+        if len(self.marks) < 2:
+            return None
+        (first_s, first), (last_s, last) = self.marks[0], self.marks[-1]
+        return (last - first) / (last_s - first_s) if last_s - first_s >= RATE_WINDOW_S else None
+
+    @property
+    def slow(self) -> bool:
+        """Return whether it has been a quarter slower than at its best for five minutes."""
+        since_s, last = self.slow_since_s, self.marks[-1][0] if self.marks else 0.0
+        return since_s is not None and last - since_s >= SLOW_FOR_S
+
+
+def p99(values: "deque[float] | tuple[float, ...]") -> float:
+    """Return the 99th percentile, the larger of two neighbours."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
