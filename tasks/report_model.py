@@ -48,6 +48,16 @@ class DataReport(_Frozen):
     facts: dict[str, float | str] = {}
 
 
+class SecondsReport(_Frozen):
+    """The ledger of seconds as the report has it."""
+
+    totals: dict[str, float] = {}
+    """Class -> seconds of the night; they sum to the window."""
+    pieces: tuple[tuple[datetime, datetime, str], ...] = ()
+    avoidable: str = ""
+    """The largest loss that could be avoided, in a sentence."""
+
+
 class NightReport(_Frozen):
     """One night as the morning shows it; instants are UTC."""
 
@@ -93,6 +103,8 @@ class NightReport(_Frozen):
     anchored: bool = False
     """Whether the head of the ledger left the machine while the night ran."""
     window_start: datetime | None = None
+    seconds: SecondsReport = SecondsReport()
+    """Where the seconds of the window went."""
     ablation: tuple[Facts, ...] = ()
     """What the trainer tried, with its validation score: the trainer's own, for the eye."""
     evening: str = ""

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from tasks.report_figures import Figure, curve_figures, gains_figure, pool_figures
 from tasks.report_model import Facts, NightReport
 from tasks.report_pools import copies_note, pool_table
+from tasks.report_seconds import seconds_bar, seconds_rows
 from tasks.report_timeline import timeline
 from tasks.report_tradeoff import leaves_note
 from tasks.report_words import (
@@ -47,6 +48,8 @@ class Page:
     handed_over: str
     rehearsal: str
     timeline: Markup | None
+    seconds: Markup | None
+    seconds_rows: list[tuple[str, str, str, str]]
     curves: tuple[Figure, ...]
     gains: Figure | None
     pools: tuple[Figure, ...]
@@ -65,6 +68,8 @@ class Page:
             handed_over=handed_over_line(report),
             rehearsal=rehearsal_line(report),
             timeline=timeline(report),
+            seconds=seconds_bar(report),
+            seconds_rows=seconds_rows(report),
             curves=curve_figures(report),
             gains=gains_figure(report.per_query_gains),
             pools=pool_figures(report.pools),

@@ -11,6 +11,7 @@ from tasks.report_curves import read_curves
 from tasks.report_gpu import gpu_facts
 from tasks.report_model import DataReport, NightEvent, NightReport
 from tasks.report_records import ChoiceRecord, HandoffRecord, RunFiles, SealRecord, StatusRecord
+from tasks.report_seconds import seconds_report
 from tasks.report_stages import read_stages
 from tasks.report_word import answer_of
 from verdict.criteria import not_measured
@@ -60,6 +61,7 @@ def read_report(run: RunDir) -> NightReport:
             "gpu": told,
             "gpu_use": gpu_facts(run, stages, told, seal),
             "anchored": chain.anchored,
+            "seconds": seconds_report(run, seal, _deadline(seal, status, handoff)),
         }
         | _choice(run, files, [stage.name for stage in stages])
     )

@@ -1,83 +1,24 @@
 """The nightwatch with real processes: start, deadline, crash, kill, stop, silence, and a fourth night from TOML."""
 
-import json
 import os
 import signal
 import threading
-from pathlib import Path
 
 import pytest
-from small_night import PLAN, counting_plan, make_data, make_plan, shell_plan
+from open_night import OpenNight, ledger_kinds
+from small_night import PLAN, counting_plan, make_plan, shell_plan
 
-from flows.request import request_for
 from nightshift.checkpoint import newest_whole, read_state
 from nightshift.events import read_events
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from tasks.handoff import read_handoff
-from tasks.launch import new_run, nightwatch_alive, open_night
-from tasks.night_line import NightwatchGone, ask, follow
+from tasks.night_line import NightwatchGone, ask
 from tasks.night_status import read_status
 from verdict.ledger import read_ledger
 from verdict.seal import read_seal
 
 pytestmark = pytest.mark.slow
-STEPS = ("work", "judge", "hand-over", "report")
-
-
-class OpenNight:
-    """A night that a test has opened, and ends for certain."""
-
-    def __init__(self, tmp_path: Path, plan: Path, night: str = "small", speed: float = 60.0):
-        data = tmp_path / "data"
-        data = data if data.exists() else make_data(data)
-        home = tmp_path / "runs"
-        home.mkdir(exist_ok=True)
-        self.request = request_for(night, str(plan), str(data), str(home), speed, "2026-03-28")
-        self.run = new_run(self.request)
-        open_night(self.request, self.run)
-
-    def follow_all(self, *steps: str) -> None:
-        for step in steps or STEPS:
-            for _ in follow(self.run, step):
-                pass
-
-    def wait_for_events(self, kind: str, count: int) -> list:
-        for _ in range(200):
-            events = [e for e in read_events(self.run.stage("work").events)[0] if e.kind == kind]
-            if len(events) >= count:
-                return events
-            threading.Event().wait(0.1)
-        raise AssertionError(f"no {count} events {kind}")
-
-    def wait_over(self, seconds: float = 40) -> None:
-        for _ in range(int(seconds * 10)):
-            if not nightwatch_alive(self.run):
-                return
-            threading.Event().wait(0.1)
-        raise AssertionError("the nightwatch did not end")
-
-    def exit_record(self) -> dict:
-        return json.loads(self.run.stage("work").exit.read_text())
-
-
-@pytest.fixture
-def opened(tmp_path):
-    nights = []
-
-    def open_it(plan, night="small", speed=60.0):
-        nights.append(OpenNight(tmp_path, plan, night, speed))
-        return nights[-1]
-
-    yield open_it
-    for night in nights:
-        if nightwatch_alive(night.run):
-            pid = json.loads(night.run.nightwatch_identity.read_text())["pid"]
-            os.kill(pid, signal.SIGKILL)
-
-
-def ledger_kinds(run: RunDir) -> list[str]:
-    return [entry.kind for entry in read_ledger(run.ledger, read_seal(run).nonce)]
 
 
 def test_twelve_lines_of_shell_meet_the_contract(opened, tmp_path):

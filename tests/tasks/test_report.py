@@ -20,7 +20,7 @@ DOCUMENT_KEYS = {
     *("run_dir", "report", "decoy", "stages", "criteria", "scores", "modalities", "pools", "encoders"),
     *("findings", "warnings", "events", "curves", "per_query_gains", "handed_over", "speed", "timezone"),
     *("gpu", "gpu_use", "data", "loss_facts", "latency", "ledger_head", "anchored", "window_start"),
-    *("ablation", "chosen", "evening", "evening_lines"),
+    *("ablation", "chosen", "evening", "evening_lines", "seconds"),
 }
 
 
