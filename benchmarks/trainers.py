@@ -25,15 +25,21 @@ def inputs_of(source: DataSource, **earlier: Path) -> dict[str, str]:
     return inputs | {f"stage.{name}": str(path) for name, path in earlier.items()}
 
 
+def write_stage(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, object]) -> StageDir:
+    """Return the stage's folder with its inputs and settings in it."""
+    stage = StageDir(folder)
+    stage.out.mkdir(parents=True, exist_ok=True)
+    stage.settings.write_text(json.dumps(settings))
+    stage.inputs.write_text(json.dumps({**inputs, "settings": str(stage.settings)}))
+    return stage
+
+
 def start(
     module: str, folder: Path, inputs: Mapping[str, str], settings: Mapping[str, object], *,
     within_s: float | None = None, seed: int = SEED, seeds: tuple[int, ...] = (),
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     """Return the started trainer, resuming from its newest whole checkpoint where there is one."""
-    stage = StageDir(folder)
-    stage.out.mkdir(parents=True, exist_ok=True)
-    stage.settings.write_text(json.dumps(settings))
-    stage.inputs.write_text(json.dumps({**inputs, "settings": str(stage.settings)}))
+    stage = write_stage(folder, inputs, settings)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NIGHT_")}
     environment |= {
         "NIGHT_RUN_DIR": str(folder),

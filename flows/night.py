@@ -16,13 +16,14 @@ from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, publish_plan, publish_verdict
-from flows.request import load_plan, next_of_campaign, request_for, run_of_flow_run
+from flows.request import load_plan, request_for, run_of_flow_run
 from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
 from schedules.clock import SystemClock
 from schedules.timetable import timetable
 from schedules.window import night_under_way_or_next, resolve_zone
+from tasks.campaign import next_of_campaign
 from tasks.closing import HAND_OVER, JUDGE, REPORT
 from tasks.handoff import read_handoff
 from tasks.launch import NightRequest, new_run, nightwatch_alive, open_night, start_nightwatch

@@ -5,9 +5,8 @@ from datetime import date
 from pathlib import Path
 
 from nightshift.rundir import RunDir
-from schedules.plan import Night, Plan
+from schedules.plan import Plan
 from schedules.plan_source import BUILT_IN, find_night, read_plan
-from tasks.handoff import read_handoff
 from tasks.launch import NightRequest, check_night_settings
 
 
@@ -39,12 +38,6 @@ def request_for(
         speed=speed,
         day=date.fromisoformat(day) if day else None,
     )
-
-
-def next_of_campaign(plan: Plan, home: Path) -> Night | None:
-    """Return the first night of the plan that was not handed over yet in this home, or None."""
-    over = {h.night for p in home.glob("*/*/handoff.json") if (h := read_handoff(RunDir(p.parent)))}
-    return next((night for night in plan.nights if night.name not in over), None)
 
 
 def run_of_flow_run(home: Path, flow_run_id: str) -> RunDir | None:

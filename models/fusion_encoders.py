@@ -24,10 +24,11 @@ FEWEST_PICTURES, SHORTEST_S = 200, 8.0
 def fitted_encoders(
     run: TrainerRun, settings: FusionSettings, train: list[Query], val: list[Query]
 ) -> Encoders:
-    """Return the encoders of the resumed checkpoint, or new ones, fitted on train."""
+    """Return the encoders of the checkpoint that is resumed or replayed, or new ones, fitted on train."""
     cache = run.inputs.get("cache")
-    if run.resume:
-        return Encoders.load(run.resume, run.device, cache)
+    known = run.resume or run.replay
+    if known:
+        return Encoders.load(known, run.device, cache)
     texts = {t for q in [*train, *val] for t in (q.text, *(c.text for c in q.candidates))}
     seconds, pictures = min(run.seconds_left(), 1e9), has_pictures(train)
     choice = choose(settings.text_encoder, settings.vision_encoder, len(texts), seconds, pictures)

@@ -14,6 +14,7 @@ from models.fusion_sum import load_single, save_model
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
 from models.settings import FusionSettings
+from models.share_log import SKIPPED, ShareLog
 from models.stage_best import forget_old
 from nightshift.checkpoint import read_state
 from nightshift.instant import boottime_s
@@ -21,7 +22,8 @@ from nightshift.trainer import TrainerRun
 
 SAVE_RESERVE_S = 1.5
 """Real seconds kept at least for the last evaluation and checkpoint; twice what the latest took, if more."""
-SAY_EVERY_S = 0.5
+SAY_EVERY_S, SAVE_EVERY_S = 0.5, 300.0
+"""Real seconds between two words, and at most between two checkpoints: sqrt(2 x 20 h x 1 s), Young 1974."""
 OPTIMIZER = "optimizer.safetensors"
 SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
 SEARCH_RATE = 10.0
@@ -63,6 +65,7 @@ class Training:
                 attention=design.attention, skip=design.skip, modalities=design.modalities,
             )  # fmt: skip
             self.network.see(train.search_BQ.cpu(), {m: rows.cpu() for m, rows in train.items.items()})
+        self.shares = ShareLog(run.replay)
         self.network.to(run.device).train()
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.network), lr=settings.learning_rate, fused=True
@@ -72,6 +75,7 @@ class Training:
         self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
         self.losses: list[float] = []
         self.said_s = self.ending_s = 0.0
+        self.saved_s = boottime_s()
 
     @property
     def batches(self) -> int:
@@ -92,8 +96,10 @@ class Training:
 
     def _restore(self, checkpoint: Path) -> None:
         state = read_state(checkpoint)
-        self.base, self.epoch = int(str(state["base"])), int(str(state["epoch"]))
-        self.step, self.began_at = int(str(state["step"])) - self.base, float(str(state["began_at"]))
+        self.base, self.began_at = int(str(state["base"])), float(str(state["began_at"]))
+        self.step = int(str(state["step"])) - self.base
+        self.epoch = self.step // self.batches  # also where it was cut right behind an epoch's last batch
+        self.shares.restore(checkpoint)
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in load_file(checkpoint / OPTIMIZER).items():
             number, name = key.split(".")
@@ -101,8 +107,8 @@ class Training:
         # load_state_dict puts each tensor on the device AdamW wants it on
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
-    def save(self, score: float) -> None:
-        """Write a checkpoint of exactly these weights and forget old ones."""
+    def save(self, score: float | None) -> None:
+        """Write a checkpoint of exactly these weights and forget old ones; None: not scored, only to go on from."""
 
         def write(folder: Path) -> None:
             save_model(folder, self.network, self.encoders)
@@ -111,6 +117,7 @@ class Training:
                 f"{n}.{k}": v.cpu().contiguous() for n, state in moments.items() for k, v in state.items()
             }
             save_file(tensors, folder / OPTIMIZER)
+            self.shares.save(folder)
 
         self.run.phase("checkpoint")
         self.run.save(
@@ -120,21 +127,32 @@ class Training:
             parameters=sum(p.numel() for p in self.network.parameters()),
         )  # fmt: skip
         forget_old(self.run.folder.checkpoints)
+        self.saved_s = boottime_s()
 
     def order(self) -> np.ndarray:
         """Return this epoch's order of queries: from (seed, epoch) alone, so that a resumed run repeats it."""
         return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.train.queries))
 
     def step_once(self, rows: np.ndarray) -> float:
-        """Return the loss of one optimiser step."""
+        """Return the loss of one optimiser step; not a number where its data is passed over.
+
+        Ends the process where the loss is not finite.
+        """
         torch.manual_seed(self.seed * 1_000_003 + self.step)  # dropout, the same after a resume
+        skip = self.base + self.step + 1 == self.run.skip_step
+        share, factor = self.shares.next(SKIPPED if skip else self.share, self.run.lr_factor)
+        if share == SKIPPED:
+            self.step += 1
+            return float("nan")
         for group in self.optimizer.param_groups:
-            rate = self.settings.learning_rate * self.run.lr_factor * max(0.02, 1 - self.share)
+            rate = self.settings.learning_rate * factor * max(0.02, 1 - share)
             group["lr"] = rate * group["factor"]
         self.optimizer.zero_grad(set_to_none=True)
         loss = sum(
             self.backward(rows[i : i + self.forward], rows.size) for i in range(0, rows.size, self.forward)
         )
+        if not np.isfinite(loss):
+            self.run.not_finite(self.base + self.step + 1)
         self.optimizer.step()
         self.step += 1
         return loss
@@ -171,11 +189,12 @@ class Training:
         order, size = self.order(), self.settings.queries_per_batch
         for start in range((self.step % self.batches) * size, len(order), size):
             loss = self.step_once(order[start : start + size])
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"the loss is not finite at step {self.step}")
-            self.losses.append(loss)
+            self.losses += [loss] if np.isfinite(loss) else []
             self.say()
-            if self.run.should_stop(max(SAVE_RESERVE_S, 2 * self.ending_s)):
+            if boottime_s() - self.saved_s > SAVE_EVERY_S:
+                self.save(None)
+                self.run.phase("train")
+            if self.shares.over or self.run.should_stop(max(SAVE_RESERVE_S, 2 * self.ending_s)):
                 return False
         self.epoch += 1
         return True

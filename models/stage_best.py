@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from nightshift.checkpoint import read_state, remove_checkpoint, whole_checkpoints, write_atomically
+from nightshift.checkpoint import read_state, remove_checkpoint, step_of, whole_checkpoints, write_atomically
 from nightshift.rundir import StageDir
 from nightshift.states import NightError
 
-KEEP = 2
+KEEP = 3
+"""Newest checkpoints that stay, beside the best of each design and seed."""
 CHOICE = "choice.json"
 """In a stage's `out/`: which design its trainer chose on validation, and what it compares it with."""
 
@@ -53,12 +54,17 @@ def best_checkpoint(stage: Path) -> Path:
         raise NightError(f"{stage}: this stage left no whole checkpoint, so there is nothing to go on from")
     design = chosen(stage)
     kept = [path for path in paths if read_state(path).get("design") == design] if design else []
-    return max(kept or paths, key=lambda path: float(str(read_state(path).get("selection_score", -1))))
+    return max(kept or paths, key=_score_of)
+
+
+def _score_of(path: Path) -> float:
+    score = read_state(path).get("selection_score")
+    return float(score) if isinstance(score, int | float) else -1.0
 
 
 def forget_old(checkpoints: Path) -> None:
-    """Remove checkpoints, except the last two and the best of each design and seed."""
-    paths = sorted(checkpoints.glob("step-*"))
+    """Remove checkpoints, except the newest three and the best of each design and seed."""
+    paths = sorted(checkpoints.glob("step-*"), key=step_of)
     best = set(best_by_design(paths).values())
     for path in paths[:-KEEP]:
         if path not in best:

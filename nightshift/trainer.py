@@ -61,6 +61,7 @@ def open_run() -> TrainerRun:
         resume=_path_from("NIGHT_RESUME"),
         microbatch=int(microbatch) if microbatch else None,
         skip_step=int(skip) if skip else None,
+        replay=_path_from("NIGHT_REPLAY"),
         second_sink=_path_from("NIGHT_SECOND_SINK"),
         rehearsal=RehearsalTime.parse(clock) if clock else None,
         deadline=parse_utc(deadline) if deadline else None,

@@ -46,6 +46,8 @@ class TrainerRun:
     """Halved by the nightwatch each time that numbers were not finite."""
     skip_step: int | None = None
     """A step whose data made numbers not finite: pass over it."""
+    replay: Path | None = None
+    """A checkpoint whose training is to be repeated: `models.share_log`."""
     second_sink: Path | None = None
     """Where a checkpoint goes that its own folder cannot take."""
     stop_asked: bool = False

@@ -43,6 +43,8 @@ class Handoff(BaseModel):
     deadline: datetime
     on_time: bool
     endings: dict[str, str]
+    judged: bool = True
+    """Whether the judge came to its end."""
     checkpoint: str | None
     files: tuple[HandedFile, ...]
     nonce: str
@@ -72,6 +74,7 @@ def hand_over(
         deadline=deadline,
         on_time=now <= deadline,
         endings=endings,
+        judged=run.verdict.is_file(),
         checkpoint=checkpoint,
         files=tuple(_handed_file(path, run.handover) for path in files),
         nonce=seal.nonce,

@@ -21,6 +21,7 @@ from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
 from schedules.timetable import Slot
 from tasks.anchor import Anchor
+from tasks.campaign import changed_code
 from tasks.closing import HAND_OVER, JUDGE, REPORT, Closing, end_left_child
 from tasks.gpu import Gpu, find_gpus
 from tasks.gpu_lock import acquire, lock_path
@@ -102,6 +103,10 @@ class Nightwatch:
             self.ledger.write("night-opened", seal_sha256=sha256_of(self.run.seal), pid=os.getpid())
             if self.seal.preflight:
                 self._tell(self.seal.preflight.sentence)
+            changed = changed_code(Path(self.seal.home), self.run, self.seal)
+            if changed:
+                self.ledger.write("code-changed", told=changed)
+                self._tell(changed)
         for name in end_orphans(Path(self.seal.home), self.run):
             self.ledger.write("orphan-ended", trainer=name)
             self._tell(f"A trainer of an earlier night still ran and was ended: {name}")

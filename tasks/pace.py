@@ -23,7 +23,8 @@ TIMES = 5.0
 """A silence of so many times what was usual is a hang."""
 FEWEST_GAPS = 20
 """Gaps from which the 99th percentile is spoken of."""
-KEPT_GAPS = 500
+KEPT_GAPS, COUNTED_EVERY = 500, 20
+"""Gaps that are kept, and after how many new ones their percentile is counted again."""
 RATE_WINDOW_S = 60.0
 SLOW, SLOW_FOR_S = 0.75, 300.0
 """A rate below this share of the best sustained one is a slow-down, once it has lasted."""
@@ -41,6 +42,9 @@ class Pace:
     phase_began_s: float = 0.0
     gaps: dict[str, deque[float]] = field(default_factory=dict)
     """Phase -> seconds between two signs of life, the latest of them."""
+    counted: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Phase -> (gaps heard when it was counted, their 99th percentile)."""
+    heard: dict[str, int] = field(default_factory=dict)
     lasted: dict[str, float] = field(default_factory=dict)
     """Phase -> longest time that was spent in it at once."""
     best_rate: float = 0.0
@@ -60,6 +64,7 @@ class Pace:
         if self.said_s is not None and event.kind != "phase":
             gaps = self.gaps.setdefault(self.phase, deque(maxlen=KEPT_GAPS))
             gaps.append(max(0.0, said_s - self.said_s))
+            self.heard[self.phase] = self.heard.get(self.phase, 0) + 1
         self.said_s, self.heard_s = said_s, now_s
         if event.kind == "phase":
             spent = said_s - self.phase_began_s
@@ -80,12 +85,22 @@ class Pace:
             return self.within_s
         floor = FLOOR_S.get(self.phase, UNKNOWN_S)
         if self.phase == "train":
-            gaps = self.gaps.get(self.phase, ())
-            return max(floor, TIMES * p99(gaps)) if len(gaps) >= FEWEST_GAPS else max(floor, UNKNOWN_S / 3)
+            usual = self._usual_s()
+            return max(floor, UNKNOWN_S / 3) if usual is None else max(floor, TIMES * usual)
         known = self.lasted.get(self.phase)
         if self.phase == "evaluate":
             return UNKNOWN_S if known is None else max(floor, TIMES * known)
         return floor if known is None else max(floor, TIMES * known)
+
+    def _usual_s(self) -> float | None:
+        """Return the 99th percentile of the phase's gaps, None where there are too few; up to 20 gaps old."""
+        heard = self.heard.get(self.phase, 0)
+        if heard < FEWEST_GAPS:
+            return None
+        counted = self.counted.get(self.phase)
+        if counted is None or heard - counted[0] >= COUNTED_EVERY:
+            counted = self.counted[self.phase] = heard, p99(self.gaps[self.phase])
+        return counted[1]
 
     def silent_since(self) -> float | None:
         """Return the second of the last sign of life, or None where none is to be expected."""

@@ -10,7 +10,7 @@ from tasks.fault_model import INF, Script
 
 START_S = 20.0
 """From a trainer's start to its first step: interpreter, imports, data."""
-SAY_EVERY_S = 20.0
+SAY_EVERY_S = 30.0
 SAVE_EVERY_S, SAVE_S = 300.0, 2.0
 ENDING_S = 5.0
 """A trainer's own reserve before its deadline: last evaluation and checkpoint."""

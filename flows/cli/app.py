@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from flows.cli import audit, data, live, machine, nights, plan, resume, schedule, simulate, verdict
+from flows.cli import audit, data, live, machine, nights, plan, prune, resume, schedule, simulate, verdict
 from flows.cli.output import err
 from nightshift import __version__
 from nightshift.states import NightError
@@ -46,6 +46,7 @@ app.command("bedtime")(live.bedtime_command)
 app.command("morning")(live.morning_command)
 app.command("judge")(verdict.judge_command)
 app.command("report")(verdict.report_command)
+app.command("prune")(prune.prune_command)
 app.command("simulate")(simulate.simulate_command)
 app.command("audit")(audit.audit_command)
 

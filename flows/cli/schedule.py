@@ -14,7 +14,7 @@ import typer
 from flows.cli.nights import DataOption
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
-from flows.request import load_plan, next_of_campaign
+from flows.request import load_plan
 from flows.server import client_environment, prefect_server
 from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
@@ -23,6 +23,7 @@ from schedules.plan import Plan
 from schedules.plan_source import find_night
 from schedules.timetable import timetable
 from schedules.window import resolve_zone
+from tasks.campaign import next_of_campaign
 
 DEFAULT_PORT = 4200
 REGISTER_WITHIN_S = 60
