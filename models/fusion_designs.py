@@ -2,7 +2,8 @@
 
 The candidates of a night: `fusion` (the mission's attention plus two-tower products), `late` (two-tower
 products alone), `both` (the sum of these two, trained apart: they err on different queries), `leaner`
-(`fusion` without the modality that helps least) and `attention` (the mission's design alone). `both` stays
+(`fusion` without the modality that helps least), `attention` (the mission's design alone) and, in time that nothing
+else needs, `longer` (`fusion` with twice the epochs). `both` stays
 unless another one validates better by more than a standard error, or a modality is not shown to be read
 and leaving it out costs nothing.
 """
@@ -21,12 +22,15 @@ from models.stage_best import CHOICE, write_choice
 
 Floats = NDArray[np.float64]
 FUSION, LEANER, LATE, ATTENTION, BOTH = "fusion", "leaner", "late", "attention", "both"
+LONGER, TIMES_LONGER = "longer", 2
+"""Bought with spare time only: kept where it validates better by more than a standard error, else dropped."""
 WORDS = {
     FUSION: "attention and two-towers",
     BOTH: "attention and two-towers, plus plain late fusion",
     LEANER: "attention and two-towers without {out}",
     LATE: "plain late fusion (two-towers)",
     ATTENTION: "the mission's attention alone",
+    LONGER: "attention and two-towers, trained twice as long",
 }
 
 
@@ -70,6 +74,7 @@ class Board:
         rest = [name for name in (LEANER, ATTENTION) if name not in first]
         rest = rest if len(self.present) > 1 else [ATTENTION]
         order = [(n, s) for s in self.seeds for n in first] + [(n, s) for n in rest for s in self.seeds]
+        order += [(LONGER, seed) for seed in self.seeds]
         return [(self.design(name), seed) for name, seed in order]
 
     def design(self, name: str) -> Design:
@@ -114,7 +119,7 @@ class Board:
             if gain > -error:
                 chosen = LEANER
                 why = f"{' and '.join(self.not_shown)} not shown to be read; without: {gain:+.4f}"
-        for name in (LEANER, FUSION, LATE, ATTENTION):
+        for name in (LEANER, FUSION, LATE, ATTENTION, LONGER):
             gain, error = self.advantage(name, chosen) if name in self.scores else (-np.inf, 0.0)
             if name != chosen and gain > error:
                 chosen, why = name, f"validates better than {self.words(chosen)} by {gain:+.4f}"

@@ -36,13 +36,15 @@ class FusionSettings(Settings):
     queries_per_batch: int = 8
     image_network: bool = True
     """Whether a CNN is trained for pictures where pretrained weights are not at hand."""
-    designs: tuple[Literal["fusion", "leaner", "late", "attention"], ...] = (
+    designs: tuple[Literal["fusion", "leaner", "late", "attention", "longer"], ...] = (
         "fusion",
         "leaner",
         "late",
         "attention",
+        "longer",
     )
-    """What is trained; the others are what the fusion ranker is compared with, and chosen from."""
+    """What is trained, and what is chosen from: the others are what the fusion ranker is compared with; `longer`
+    is trained in a night's spare time only."""
     one_seed: bool = False
     """Train the first seed of the sealed list only."""
     vision_encoder: str = "openai/clip-vit-base-patch32"

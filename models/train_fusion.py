@@ -16,7 +16,17 @@ import torch
 from models.data import load_split
 from models.encoders import Encoders
 from models.feature_sample import sample_of_pools, save_sample
-from models.fusion_designs import BOTH, FUSION, LATE, Board, Floats, lower_bound, present_modalities
+from models.fusion_designs import (
+    BOTH,
+    FUSION,
+    LATE,
+    LONGER,
+    TIMES_LONGER,
+    Board,
+    Floats,
+    lower_bound,
+    present_modalities,
+)  # fmt: skip
 from models.fusion_encoders import fitted_encoders
 from models.fusion_floor import TOO_SMALL
 from models.fusion_pools import Pools, make_pools, pool_ndcg
@@ -29,7 +39,7 @@ from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
 PERMUTATIONS = 10
-COST = {LATE: 0.4}
+COST = {LATE: 0.4, LONGER: float(TIMES_LONGER)}
 """What a design takes at most, beside fusion, before its first training has told."""
 
 
@@ -50,7 +60,7 @@ class Stage:
         for seed in self.board.seeds:
             self._add_up(seed)
         while True:
-            plan = [(d.name, s) for d, s in self.board.plan() if d.name in self.settings.designs]
+            plan = [(d.name, s) for d, s in self.board.plan() if d.name in self._designs]
             pending: list[tuple[str, int]] = [
                 (name, seed) for name, seed in plan if seed not in self.board.scores.get(name, {})
             ]
@@ -60,15 +70,21 @@ class Stage:
             )
             chosen = under_way if resume and under_way else next(iter(fits), None)
             if chosen is None:
-                return pending
+                return [one for one in pending if one[0] != LONGER]
             began_s = boottime_s()
-            if not self._train(*chosen, len(plan) - len(pending), len(plan), resume):
-                return [one for one in pending if one != chosen]
+            planned = sum(name != LONGER for name, _ in plan)
+            if not self._train(*chosen, len(plan) - len(pending), planned, resume):
+                return [one for one in pending if one != chosen and one[0] != LONGER]
             under_way, name = None, chosen[0]
             took_s = self.board.took_s
             took_s[name] = max(took_s.get(name, 0.0), boottime_s() - began_s)
             self.board.write(self.run.folder.out)
             self._add_up(chosen[1])
+
+    @property
+    def _designs(self) -> tuple[str, ...]:
+        """What may be trained; outside of a night there is no spare time."""
+        return tuple(d for d in self.settings.designs if d != LONGER or self.run.deadline is not None)
 
     def _add_up(self, seed: int) -> None:
         """Save the sum of this seed's fusion and plain late fusion, once both are there."""
@@ -113,8 +129,12 @@ class Stage:
     def _train(self, name: str, seed: int, number: int, of: int, resume: Path | None) -> bool:
         """Return whether one training came to its end; scored and on the board either way."""
         one = len(self.train.queries) * self.settings.epochs
+        settings = self.settings
+        if name == LONGER:
+            settings = settings.model_copy(update={"epochs": TIMES_LONGER * settings.epochs})
+            of = max(of, number + TIMES_LONGER)
         training = Training(
-            self.run, self.settings, self.encoders, self.train, self.val, self.board.design(name), seed,
+            self.run, settings, self.encoders, self.train, self.val, self.board.design(name), seed,
             base=self._next_step(), samples_before=number * one, samples_total=of * one,
             aloud=number == 0, resume=resume,
         )  # fmt: skip

@@ -194,6 +194,11 @@ class RunDir:
         return self.path / "handover"
 
     @property
+    def next_night(self) -> Path:
+        """Whether the campaign's next night is ready, one sentence, where there was time to look."""
+        return self.path / "next_night.txt"
+
+    @property
     def handoff(self) -> Path:
         """All that the next night reads; the hand-over writes it."""
         return self.path / "handoff.json"

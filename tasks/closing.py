@@ -26,6 +26,8 @@ from verdict.seal import Seal
 JUDGE, HAND_OVER, REPORT = "judge", "hand-over", "report"
 REPORT_WITHIN_S = 60.0
 SHORTEST_JUDGE_S = 5.0
+SHORTEST_SPARE_S, LOOK_AHEAD_WITHIN_S = 20.0, 300.0
+"""Real seconds before the deadline from which on the next night is looked at, and for how long at most."""
 
 
 @dataclass
@@ -77,6 +79,15 @@ class Closing:
         self.ledger.write("handed-over", handoff_sha256=sha256_of(self.run.handoff), word=handoff.word)
         self.anchor.send(last=True)
         return handoff
+
+    def look_ahead(self, hand_over_at: datetime) -> None:
+        """Use what is left of the night to look at the next one; nothing waits for it."""
+        spare_s = real_seconds_until(self.clock, hand_over_at)
+        if self.board.stop_asked or spare_s < SHORTEST_SPARE_S:
+            return
+        within_s = min(spare_s, LOOK_AHEAD_WITHIN_S)
+        if run_child(self.run, self.seal, "tasks.next_night", self.run.nightwatch_log, within_s):
+            self.tell(self.run.next_night.read_text())
 
     def report(self) -> None:
         """Write the morning report."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from schedules.clock import SystemClock
 from schedules.window import machine_zone_name, resolve_zone
 from tasks.gpu import find_gpus
+from tasks.power import power_findings
 
 FREE_DISK_GB = 5.0
 NEEDED = {"prefect": "3.8", "torch": "2", "transformers": "5", "sentence-transformers": "6", "faiss-cpu": "1"}
@@ -73,6 +74,11 @@ def _wandb() -> Check:
     return Check("wandb", OK, "online: a key is set" if key else "offline mirror: WANDB_API_KEY is not set")
 
 
+def _power() -> Check:
+    found, mend = power_findings()
+    return Check("power", WARN if mend else OK, found, mend)
+
+
 def examine(home: Path) -> list[Check]:
     """Return every check of this machine, the Prefect server excepted."""
-    return [_clocks(), _gpu(), _disk(home), *_packages(), _wandb()]
+    return [_clocks(), _power(), _gpu(), _disk(home), *_packages(), _wandb()]

@@ -77,6 +77,7 @@ class Nightwatch:
                     self._stage(index, slot)
             self._step(JUDGE, lambda: self.closing.judge(self.hand_over_at))
             self._step(HAND_OVER, lambda: self.closing.hand_over(self.hand_over_at))
+            self.closing.look_ahead(self.hand_over_at)
             self._step(REPORT, self.closing.report)
         finally:
             for child in filter(None, (self.sampler, awake)):

@@ -50,7 +50,13 @@ class Work:
 
 
 def work_of(events: Sequence[Event]) -> Work:
-    """Return what these events say of the work."""
+    """Return what these events say of the work.
+
+    Losses without a number that ended an attempt are not counted: the nightwatch threw that attempt's tail away.
+    """
+    starts = [number for number, event in enumerate(events) if event.kind == "started"]
+    last_start = starts[-1] if starts else 0
+    events = [e for n, e in enumerate(events) if n >= last_start or "loss" not in e.nonfinite]
     losses = [event for event in events if event.kind == "metrics" and _speaks_of_loss(event)]
     counted = [e.values["skipped_batches"] for e in events if "skipped_batches" in e.values]
     planned = [e.values["batches"] for e in events if "batches" in e.values]

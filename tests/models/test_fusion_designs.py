@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.encoders import MODALITIES
-from models.fusion_designs import ATTENTION, BOTH, FUSION, LATE, LEANER, Board, lower_bound
+from models.fusion_designs import ATTENTION, BOTH, FUSION, LATE, LEANER, LONGER, Board, lower_bound
 
 RNG = np.random.default_rng(1)
 QUERIES = 60
@@ -50,7 +50,14 @@ def test_what_is_likely_to_be_handed_over_is_trained_first_for_every_seed():
     silent = {"image": (0.0, -0.1), "text": (0.3, 0.2), "attributes": (0.05, 0.03)}
     order = [(design.name, seed) for design, seed in board(silent).plan()]
     assert order[:3] == [(FUSION, 11), (LEANER, 11), (LATE, 11)]
-    assert len(order) == len(set(order)) == 8
+    assert len(order) == len(set(order)) == 10
+    assert order[-2:] == [(LONGER, 11), (LONGER, 12)]
+
+
+def test_longer_training_is_kept_only_where_validation_says_so():
+    assert board(fusion=0.0, late=-0.02, longer=0.05).choose()[0] == LONGER
+    assert board(fusion=0.0, late=-0.02, longer=-0.004).choose()[0] == FUSION
+    assert board(fusion=0.0, late=-0.02, longer=-0.05).choose()[0] == FUSION
 
 
 def test_a_board_is_read_back_as_it_was_written(tmp_path):
