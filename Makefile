@@ -38,6 +38,12 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.ndcg_speed
 	$(BIN)/python -m benchmarks.training_throughput
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.simulated_nights
+	$(BIN)/python -m benchmarks.hang_detection
+	$(BIN)/python -m benchmarks.annealing
+	$(BIN)/python -m benchmarks.supervision_cost
+	$(BIN)/python -m benchmarks.kill_fusion
+	$(BIN)/python -m benchmarks.kill_trainers
 	$(BIN)/python -m benchmarks.kill_tuning $(if $(BENCH_LTR),--data $(BENCH_LTR))
 	$(BIN)/python -m benchmarks.ltr_peers $(if $(BENCH_LTR),--data $(BENCH_LTR))
 	$(BIN)/python -m benchmarks.pool_curves $(if $(BENCH_DATA),--data $(BENCH_DATA))

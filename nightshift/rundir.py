@@ -199,6 +199,11 @@ class RunDir:
         return self.path / "next_night.txt"
 
     @property
+    def injected(self) -> Path:
+        """Faults that a rehearsal was given, and when; the injector writes it."""
+        return self.path / "injected.json"
+
+    @property
     def handoff(self) -> Path:
         """All that the next night reads; the hand-over writes it."""
         return self.path / "handoff.json"

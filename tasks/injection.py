@@ -28,6 +28,7 @@ from nightshift.states import NightError
 from schedules.plan import WALL_TIME
 from schedules.timetable import Timetable
 from schedules.window import instant_of, on_or_after
+from tasks.launch import nightwatch_alive
 from tasks.process_identity import ProcessIdentity
 from tasks.stage_standing import read_memory
 from verdict.seal import Seal, read_seal
@@ -76,6 +77,8 @@ class Injector:
         self.had: list[PlannedFault] = []
         self.full: tuple[int, float] | None = None
         self.off_s: float | None = None
+        """Boot-time second at which a reboot began; None once the night lives again."""
+        self.booted = False
 
     def have_due(self, run: RunDir, flow_pid: int) -> None:
         """Look at the night's clock and do what is due."""
@@ -91,7 +94,7 @@ class Injector:
                 return
             self.had.append(self.waiting.pop(0))
             record = [{"fault": fault.name, "at": fault.at.isoformat()} for fault in self.had]
-            write_atomically(run.path / "injected.json", json.dumps(record, indent=1))
+            write_atomically(run.injected, json.dumps(record, indent=1))
 
     def _have(self, fault: PlannedFault, run: RunDir, seal: Seal, flow_pid: int) -> bool:
         """Return whether the fault was had; False where there is nobody yet."""
@@ -106,6 +109,8 @@ class Injector:
         if found is None:
             return False
         folder, trainer = found
+        if folder.fault.exists():
+            return False  # the one before has not been taken yet
         if fault.name == "reboot":
             for pid in (flow_pid, watch.pid if watch else None):
                 _kill(pid)
@@ -137,9 +142,13 @@ class Injector:
 
     def _boot(self, run: RunDir) -> None:
         """Do what the boot unit does, once the machine is on again."""
+        if self.booted:
+            if nightwatch_alive(run):
+                self.off_s, self.booted = None, False
+            return
         if self.off_s is None or boottime_s() - self.off_s < OFF_FOR_S:
             return
-        self.off_s = None
+        self.booted = True
         command = [sys.executable, "-m", "flows.cli.app", "resume", "--run", str(run.path)]
         with run.nightwatch_log.open("ab") as log:
             subprocess.Popen(

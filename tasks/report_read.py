@@ -1,10 +1,12 @@
 """One run directory in, one report out; a missing or broken file is said, and never stops it."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from models.stage_best import CHOICE
+from nightshift.instant import parse_utc
 from nightshift.rundir import RunDir
 from tasks.report_chain import Chain, check_chain
 from tasks.report_curves import read_curves
@@ -55,7 +57,7 @@ def read_report(run: RunDir) -> NightReport:
                 *odd_values,
                 *odd_zone,
             ),
-            "events": _events(status),
+            "events": _events(run, status),
             "curves": curves,
             "timezone": zone,
             "gpu": told,
@@ -153,9 +155,19 @@ def _set_aside(seal: SealRecord | None) -> list[str]:
     ]
 
 
-def _events(status: StatusRecord | None) -> tuple[NightEvent, ...]:
+def _events(run: RunDir, status: StatusRecord | None) -> tuple[NightEvent, ...]:
+    """Return what happened, in order; faults that a rehearsal was given are named among it."""
     notes = status.notes if status else ()
-    return tuple(NightEvent(at=note.at, text=note.text) for note in notes if note.at)
+    told = [NightEvent(at=note.at, text=note.text) for note in notes if note.at]
+    try:
+        given = json.loads(run.injected.read_text())
+        told += [
+            NightEvent(at=parse_utc(one["at"]), text=f"Given to this rehearsal: {one['fault']}")
+            for one in given
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a night without faults has no such file
+    return tuple(sorted(told, key=lambda event: event.at))
 
 
 def _zone(name: str) -> tuple[str, list[str]]:

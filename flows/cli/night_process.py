@@ -51,8 +51,11 @@ def run_night(
     asked_to_stop, revivals = False, 0
     clock = SystemClock()
     with view:
-        while not _over(run, process) or (revivals < REVIVALS and _revived(run)):
-            revivals += _over(run, process)
+        while True:
+            if _over(run, process) and not (faults and faults.off_s is not None):
+                revivals += 1
+                if revivals > REVIVALS or not _revived(run):
+                    break
             try:
                 view.show()
                 if faults:

@@ -52,6 +52,9 @@ class OpenNight:
             threading.Event().wait(0.1)
         raise AssertionError("the nightwatch did not end")
 
+    def pause(self, seconds: float) -> None:
+        threading.Event().wait(seconds)
+
     def exit_record(self) -> dict:
         return json.loads(self.run.stage("work").exit.read_text())
 
