@@ -38,9 +38,9 @@ import threading
 from nightshift.trainer import open_run
 
 run = open_run()
-for step in range(1, 400):
+for step in range(1, 4000):
     threading.Event().wait(0.05)
-    run.progress(step, samples=step, total=400, share=run.share(step, 400))
+    run.progress(step, samples=step, total=4000, share=run.share(step, 4000))
     if step % 5 == 0:
         run.save(step, lambda folder: (folder / "w").write_text(str(step)), factor=run.lr_factor)
     if run.should_stop(0.3):
