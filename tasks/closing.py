@@ -20,7 +20,7 @@ from tasks.night_board import NightBoard
 from tasks.night_status import HANDED_OVER, NightStatus
 from tasks.process_identity import ProcessIdentity
 from verdict.finding import read_verdict
-from verdict.ledger import Ledger
+from verdict.ledger import Ledger, read_ledger
 from verdict.seal import Seal
 
 JUDGE, HAND_OVER, REPORT = "judge", "hand-over", "report"
@@ -65,6 +65,10 @@ class Closing:
     def hand_over(self, hand_over_at: datetime) -> None:
         """Hand over weights, tables and word; once."""
         handoff = read_handoff(self.run) or self._new_handoff(hand_over_at)
+        if not any(entry.kind == "handed-over" for entry in read_ledger(self.run.ledger, self.seal.nonce)):
+            digest = sha256_of(self.run.handoff)
+            self.ledger.write("handed-over", handoff_sha256=digest, word=handoff.word)
+            self.anchor.send(last=True)
         verdict = read_verdict(self.run)
         self.status.state = HANDED_OVER
         self.status.word, self.status.sentence = verdict.word, verdict.sentence
@@ -75,10 +79,7 @@ class Closing:
         now = self.clock.now()
         if self.board.stop_asked:
             deadline = max(deadline, now + timedelta(seconds=1))
-        handoff = hand_over(self.run, self.seal, endings, deadline, now, self.ledger.head)
-        self.ledger.write("handed-over", handoff_sha256=sha256_of(self.run.handoff), word=handoff.word)
-        self.anchor.send(last=True)
-        return handoff
+        return hand_over(self.run, self.seal, endings, deadline, now, self.ledger.head)
 
     def look_ahead(self, hand_over_at: datetime) -> None:
         """Use what is left of the night to look at the next one; nothing waits for it."""

@@ -33,7 +33,7 @@ from tasks.orphans import end_orphans
 from tasks.process_identity import ProcessIdentity
 from tasks.stage_run import StageRun
 from tasks.storage import LOW_BYTES, drop_ballast, free_bytes, hold_ballast
-from verdict.ledger import Ledger
+from verdict.ledger import Entry, Ledger, read_ledger
 from verdict.seal import read_seal
 
 
@@ -172,10 +172,20 @@ class Nightwatch:
         self._show()
         return self.seal.budget(self.hand_over_at).deadline(index, started)
 
+    def _end_of(self, stage: str) -> Entry | None:
+        """Return the line of the stage's end, where a nightwatch wrote it and died before it said so."""
+        entries = read_ledger(self.run.ledger, self.seal.nonce)
+        return next((e for e in entries if e.kind == "stage-ended" and e.facts.get("stage") == stage), None)
+
     def _stage(self, index: int, slot: Slot) -> None:
         name, title = slot.stage.name, slot.stage.title
         self.status.step = name
         self._show()
+        ended = self._end_of(name)
+        if ended:
+            self.status.stage(name).ending, self.status.stage(name).end = str(ended.facts["ending"]), ended.at
+            self._finish(name)
+            return
         if not self.board.wait_asked(name, self.seal.silence_s):
             self.ledger.write("alone", step=name)
             self._tell(f"Nobody asked for {title}: the flow is silent, the nightwatch goes on alone")

@@ -13,6 +13,7 @@ from tasks.report_records import SealRecord
 from tasks.report_svg import WIDTH, Drawing, Scale, time_ticks
 from verdict.ledger import LedgerError, read_ledger
 
+LOST = (Spent.RESTART, Spent.LOST, Spent.HANG, Spent.ASLEEP, Spent.WAIT)
 LEFT, RIGHT, TOP, BAR = 4.0, WIDTH - 4.0, 6.0, 30.0
 
 
@@ -76,7 +77,7 @@ def seconds_bar(report: NightReport) -> Markup | None:
 def css_of(spent: str) -> str:
     """Return the kind of a class: work, around it, or lost."""
     kinds = {Spent.TRAIN: "sp-work", Spent.IDLE: "sp-idle"}
-    return kinds.get(Spent(spent), "sp-loss" if Spent(spent) in AVOIDABLE else "sp-around")
+    return kinds.get(Spent(spent), "sp-loss" if Spent(spent) in LOST else "sp-around")
 
 
 def seconds_rows(report: NightReport) -> list[tuple[str, str, str, str]]:

@@ -65,10 +65,19 @@ class StageRun:
         write_inputs(self.run, self.seal, self.stage)
         if self.memory.running or self.memory.attempts:
             self.ears.replay()
-        ending = self._attempts()
+        ending = self._known_ending() or self._attempts()
         self.status.end = self.clock.now().isoformat()
         self.close(ending)
         return ending
+
+    def _known_ending(self) -> Ending | None:
+        """Return how the stage ended, where a nightwatch died between its `exit.json` and its ledger line."""
+        try:
+            return (
+                Ending(json.loads(self.folder.exit.read_text())["ending"]) if self.memory.attempts else None
+            )
+        except (OSError, ValueError, KeyError):
+            return None
 
     def close(self, ending: Ending) -> None:
         """Write how the stage ended to `exit.json` and the ledger."""

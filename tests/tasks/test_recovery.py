@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+import numpy as np
 import pytest
 from open_night import ledger_kinds
 from small_night import counting_plan, make_plan
@@ -177,3 +178,25 @@ def test_a_night_interrupted_while_it_was_judged_is_judged_again(opened, tmp_pat
     assert ledger_kinds(night.run).count("stage-ended") == 1
     night.wait_over()
     assert not nightwatch_alive(night.run)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_wherever_the_nightwatch_is_killed_the_night_hands_over_and_its_chain_is_whole(
+    opened, tmp_path, seed
+):
+    night = opened(counting_plan(tmp_path, 40), speed=20.0)
+    rng, kills = np.random.default_rng(seed), 0
+    while read_handoff(night.run) is None and kills < 12:
+        night.pause(float(rng.uniform(0.1, 2.5)))
+        if nightwatch_alive(night.run):
+            night.kill_nightwatch()
+            kills += 1
+        start_nightwatch(night.run)
+    night.wait_over()
+    assert kills >= 3
+    assert read_handoff(night.run).on_time
+    report = json.loads(night.run.report_json.read_text())
+    assert report["word"] == "PAUSE_AND_FIX", "a night without a judge; never STOP for a broken chain"
+    kinds = ledger_kinds(night.run)
+    assert [kinds.count(kind) for kind in ("night-opened", "stage-ended", "handed-over")] == [1, 1, 1]
+    assert sum(report["seconds"]["totals"].values()) == pytest.approx(20 * 60, abs=1)
