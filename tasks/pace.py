@@ -23,6 +23,8 @@ TIMES = 5.0
 """A silence of so many times what was usual is a hang."""
 FEWEST_GAPS = 20
 """Gaps from which the 99th percentile is spoken of."""
+FEWEST_TIMES = 3
+"""Evaluations from which the longest of them says something about the next."""
 KEPT_GAPS, COUNTED_EVERY = 500, 20
 """Gaps that are kept, and after how many new ones their percentile is counted again."""
 RATE_WINDOW_S = 60.0
@@ -40,6 +42,8 @@ class Pace:
     """Real second of the last sign of life, None where nothing was ever said."""
     said_s: float | None = None
     phase_began_s: float = 0.0
+    times: dict[str, int] = field(default_factory=dict)
+    """Phase -> how often it was gone through."""
     gaps: dict[str, deque[float]] = field(default_factory=dict)
     """Phase -> seconds between two signs of life, the latest of them."""
     counted: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -69,6 +73,7 @@ class Pace:
         if event.kind == "phase":
             spent = said_s - self.phase_began_s
             self.lasted[self.phase] = max(self.lasted.get(self.phase, 0.0), spent)
+            self.times[self.phase] = self.times.get(self.phase, 0) + 1
             self.phase, self.within_s, self.phase_began_s = event.name, event.within_s, said_s
         elif event.kind == "progress":
             self._rate(said_s, float(event.samples))
@@ -88,9 +93,10 @@ class Pace:
             usual = self._usual_s()
             return max(floor, UNKNOWN_S / 3) if usual is None else max(floor, TIMES * usual)
         known = self.lasted.get(self.phase)
-        if self.phase == "evaluate":
-            return UNKNOWN_S if known is None else max(floor, TIMES * known)
-        return floor if known is None else max(floor, TIMES * known)
+        if known is None:
+            return UNKNOWN_S if self.phase == "evaluate" else floor
+        few = self.times[self.phase] < FEWEST_TIMES
+        return max(UNKNOWN_S / 3 if few else floor, TIMES * known)
 
     def _usual_s(self) -> float | None:
         """Return the 99th percentile of the phase's gaps, None where there are too few; up to 20 gaps old."""
