@@ -7,7 +7,7 @@ in front of that product; they stand beside the hand-made ones, and the fusion r
 Shapes: N pictures, SIDE pixels, B queries, C candidates, Q width of a search vector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -162,12 +162,36 @@ class ImageTraining:
         self.step += 1
         return float(loss.detach())
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all that the next step depends on, the data excepted."""
+        parts = {"network": self.network, "item": self.item_side, "search": self.search_side}
+        tensors = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
+        moments = self.optimizer.state_dict()["state"]
+        tensors |= {f"moments.{n}.{k}": v for n, values in moments.items() for k, v in values.items()}
+        tensors |= {"rng": self.rng.get_state(), "step": torch.tensor(self.step)}
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a state: the steps that follow are those of a training that was never cut."""
+        for name, part in (("network", self.network), ("item", self.item_side), ("search", self.search_side)):
+            mark = f"{name}."
+            part.load_state_dict({k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)})
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            if key.startswith("moments."):
+                _, number, name = key.split(".")
+                moments.setdefault(int(number), {})[name] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.rng.set_state(tensors["rng"])
+        self.step = int(tensors["step"])
+
     def train(self, share_of: Callable[[int, int], float], over: Callable[[float], bool]) -> None:
         """Train until the epochs are done, or `over(loss)`, asked after every step, says so."""
         planned = EPOCHS * self.batches
-        for epoch in range(EPOCHS):
+        for epoch in range(self.step // self.batches, EPOCHS):
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.search_BQ))
-            for start in range(0, len(order), QUERIES_PER_BATCH):
+            first = self.step % self.batches if epoch == self.step // self.batches else 0
+            for start in range(first * QUERIES_PER_BATCH, len(order), QUERIES_PER_BATCH):
                 rows = torch.from_numpy(order[start : start + QUERIES_PER_BATCH])
                 if over(self.step_once(rows, share_of(self.step, planned))):
                     return

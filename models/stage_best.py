@@ -49,17 +49,18 @@ def best_checkpoint(stage: Path) -> Path:
 
     Raises NightError where the stage left none.
     """
-    paths = whole_checkpoints(StageDir(stage).checkpoints)
+    paths = [p for p in whole_checkpoints(StageDir(stage).checkpoints) if _score_of(p) is not None]
     if not paths:
-        raise NightError(f"{stage}: this stage left no whole checkpoint, so there is nothing to go on from")
+        raise NightError(f"{stage}: this stage left no whole model, so there is nothing to go on from")
     design = chosen(stage)
     kept = [path for path in paths if read_state(path).get("design") == design] if design else []
-    return max(kept or paths, key=_score_of)
+    return max(kept or paths, key=lambda path: _score_of(path) or 0.0)
 
 
-def _score_of(path: Path) -> float:
+def _score_of(path: Path) -> float | None:
+    """Return what a checkpoint scored on validation, None for one that is only there to go on from."""
     score = read_state(path).get("selection_score")
-    return float(score) if isinstance(score, int | float) else -1.0
+    return float(score) if isinstance(score, int | float) else None
 
 
 def forget_old(checkpoints: Path) -> None:

@@ -114,6 +114,8 @@ class Stage:
         if self.run.resume is None:
             return None
         state = read_state(self.run.resume)
+        if "design" not in state:  # the pictures' network, no ranker yet
+            return None
         return str(state["design"]), int(str(state["seed"]))
 
     def _room_for(self, name: str) -> bool:
