@@ -36,7 +36,7 @@ def chosen_queries(count: int, nonce: str) -> list[int]:
 
 
 def save_sample(folder: StageDir, sample: FeatureSample, nonce: str) -> None:
-    """Write the sample into a stage's results, with the night's nonce."""
+    """Write the sample into a stage's results, with the night's nonce; a full disk only costs the sample."""
     folder.out.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{number}/{part}": values
@@ -44,8 +44,14 @@ def save_sample(folder: StageDir, sample: FeatureSample, nonce: str) -> None:
         for part, values in parts.items()
     }
     head = json.dumps({"nonce": nonce, "split": sample.split, "queries": list(sample.pools)})
-    with folder.features.open("wb") as file:
-        np.savez(file, head=np.array(head), **arrays)  # type: ignore[arg-type]
+    aside = folder.features.with_suffix(".tmp")
+    try:
+        with aside.open("wb") as file:
+            np.savez(file, head=np.array(head), **arrays)  # type: ignore[arg-type]
+        aside.replace(folder.features)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        print(f"no sample of the features: {error}")
 
 
 def load_sample(path: Path) -> tuple[FeatureSample, str]:

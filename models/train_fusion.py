@@ -34,7 +34,7 @@ from models.fusion_sum import FusionSum, Network, load_network, load_single, sav
 from models.fusion_training import SAVE_RESERVE_S, Training
 from models.settings import FusionSettings, read_settings
 from models.stage_best import best_by_design
-from nightshift.checkpoint import read_state, remove_checkpoint, whole_checkpoints
+from nightshift.checkpoint import read_state, remove_checkpoint, step_of, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
 
@@ -180,12 +180,21 @@ class Stage:
         return drops
 
 
+def forget_other_branches(run: TrainerRun) -> None:
+    """Remove checkpoints behind the one that is resumed: their numbers or their encoders are others."""
+    last = step_of(run.resume) if run.resume else -1
+    for path in whole_checkpoints(run.folder.checkpoints):
+        if step_of(path) > last:
+            remove_checkpoint(path)
+
+
 def train(run: TrainerRun, settings: FusionSettings) -> str:
     """Train until everything planned or the time is over; return why it ended before all was done, if so.
 
     The last weights are always saved.
     """
     run.phase("load")
+    forget_other_branches(run)
     images, stage_s = run.inputs.get("images"), run.seconds_left()
     queries = {name: load_split(run.inputs[name], images) for name in ("train", "val")}
     encoders = fitted_encoders(run, settings, queries["train"], queries["val"])

@@ -57,6 +57,8 @@ class TrainerRun:
     """When the stage began, restarts included: the control file's `start`, else now."""
     heard_s: float = field(init=False, default=0.0)
     """Boot-time second of the last line said."""
+    step: int = field(init=False, default=0)
+    """The last step that was told."""
 
     def __post_init__(self) -> None:
         self.opened_at = self.now()
@@ -110,8 +112,9 @@ class TrainerRun:
     def progress(self, step: int, samples: int, total: int, share: float) -> None:
         """Say how far it is; also reads the control file, so that a moved deadline arrives here."""
         self._say("progress", step=step, samples=samples, total=total, share=round(share, 6))
+        self.step = step
         self._read_control()
-        self._suffer(step)
+        self._suffer()
 
     def metrics(self, step: int, **values: float) -> None:
         """Say what was measured; numbers that are not finite are named instead."""
@@ -167,13 +170,13 @@ class TrainerRun:
         except OSError as error:  # a full disk must not stop a training
             print(f"nightshift: a line could not be written: {error}", file=sys.stderr)
 
-    def _suffer(self, step: int = 0) -> None:
+    def _suffer(self) -> None:
         """Have the fault that a rehearsal wants."""
         word = faults.take_fault(self.folder.fault) if self.rehearsal and self.folder.fault.exists() else ""
         if word == faults.OUT_OF_MEMORY:
             self.out_of_memory()
         elif word == faults.NOT_FINITE:
-            self.not_finite(step)
+            self.not_finite(self.step)
         elif word == faults.HANG:
             faults.hang()
 

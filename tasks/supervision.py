@@ -173,7 +173,7 @@ class Supervision:
         if standing.not_finite > 1:
             return Ending.DIVERGED
         standing.lr_factor /= 2
-        standing.below_step = self.not_finite_step
+        standing.below_step = self.not_finite_step or None  # a step that nobody knows bars no checkpoint
         return None
 
     def _halve_microbatch(self) -> Ending | None:
