@@ -1,10 +1,16 @@
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 from open_night import OpenNight
+
+
+@pytest.fixture
+def utc_start():
+    return datetime(2026, 11, 25, 22, tzinfo=UTC)
 
 
 @pytest.fixture
