@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.losses import listwise_loss
+from nightshift.trainer import beat
 
 Floats = NDArray[np.float32]
 SIDE = 48
@@ -55,6 +56,7 @@ class ImageNetwork(nn.Module):
         rows = []
         with torch.inference_mode():
             for start in range(0, len(pictures), BATCH):
+                beat()
                 pixels = normalised(read_pixels(pictures[start : start + BATCH]).to(device))
                 rows.append(self(pixels).cpu().numpy())
         return np.concatenate(rows)

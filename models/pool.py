@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, load_candidates
 from nightshift.instant import boottime_s
+from nightshift.trainer import beat
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -90,6 +91,7 @@ class Pool:
         offset = 0
         for chunk in self.chunks():
             for start in range(0, len(chunk), CHUNK):
+                beat()
                 part = chunk[start : start + CHUNK]
                 scores, ids = faiss.knn(queries, part, min(k, len(part)), faiss.METRIC_INNER_PRODUCT)
                 best_scores = np.hstack([best_scores, scores])

