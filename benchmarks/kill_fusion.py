@@ -116,12 +116,20 @@ def killed_training(folder: Path, kills: int, rng: np.random.Generator) -> tuple
 
 
 def loads(folder: Path) -> bool:
-    """Return whether what the next attempt would resume from can be loaded; nothing is fine, too."""
+    """Return whether what the next attempt would resume from can be loaded; nothing is fine, too.
+
+    A copy of this process tries: one that had used torch itself could not be forked from any more.
+    """
     newest = newest_whole(StageDir(folder).checkpoints)
-    try:
-        return newest is None or load_network(newest) is not None
-    except (OSError, ValueError, KeyError, RuntimeError):
-        return False
+    if newest is None:
+        return True
+    pid = os.fork()
+    if not pid:
+        try:
+            load_network(newest)
+        finally:
+            os._exit(sys.exc_info()[0] is not None)
+    return wait(pid, 60.0) == 0
 
 
 def replayed(folder: Path, again: Path) -> Path:
