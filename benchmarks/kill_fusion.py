@@ -9,6 +9,7 @@ weights and optimiser states are compared byte by byte. After every kill the new
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -34,7 +35,7 @@ SETTINGS = {
     "epochs": 6, "evaluate_every": 1, "designs": ["fusion"], "one_seed": True, "image_network": False,
     "width": 128, "heads": 8, "hidden": 64,
 }  # fmt: skip
-BUDGET_S = 60.0
+BUDGET_S = 45.0
 """Its schedule's time: the clock, not the epochs, moves the learning rate while it is killed again and again."""
 LONGEST_S = 4.0
 WEIGHTS = ("fusion.safetensors", "optimizer.safetensors")
@@ -82,15 +83,20 @@ def environment_of(folder: Path, deadline: str, **more: str) -> dict[str, str]:
     return variables | ({"NIGHT_RESUME": str(resume)} if resume else {}) | more
 
 
-def wait(pid: int, seconds: float) -> int | None:
-    """Return the exit code within this time, or None where it still runs."""
+def wait(pid: int, seconds: float, folder: Path | None = None) -> int | None:
+    """Return the exit code within this time, or None where it still runs (or, given its folder, begins to save)."""
     until_s = boottime_s() + seconds
-    while boottime_s() < until_s:
+    while boottime_s() < until_s and not (folder and saving(folder)):
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
         sleep(0.002)
     return None
+
+
+def saving(folder: Path) -> bool:
+    """Return whether a checkpoint is being filled at this moment."""
+    return any(StageDir(folder).checkpoints.glob(".step-*.tmp"))
 
 
 def killed_training(folder: Path, kills: int, rng: np.random.Generator) -> tuple[int, int, int]:
@@ -103,7 +109,8 @@ def killed_training(folder: Path, kills: int, rng: np.random.Generator) -> tuple
     while True:
         pid = forked(folder, environment_of(folder, deadline))
         limit_s = float(rng.uniform(0.05, LONGEST_S)) if had < kills else 600.0
-        code = wait(pid, limit_s)
+        aimed = had < kills and had % 3 == 2  # every third waits for a save and hits it
+        code = wait(pid, 2 * LONGEST_S if aimed else limit_s, folder if aimed else None)
         if code is not None:
             if code != 0:
                 raise SystemExit(StageDir(folder).output.read_text()[-2000:])
@@ -111,7 +118,9 @@ def killed_training(folder: Path, kills: int, rng: np.random.Generator) -> tuple
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         had += 1
-        within += any(StageDir(folder).checkpoints.glob(".step-*.tmp"))
+        within += saving(folder)
+        for left in StageDir(folder).checkpoints.glob(".step-*.tmp"):
+            shutil.rmtree(left)  # the next save would do so; here it must not be taken for one
         corrupt += not loads(folder)
 
 
