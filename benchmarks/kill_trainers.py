@@ -27,10 +27,7 @@ LONGEST_S = 9.0
 SMALL: dict[str, object] = {"epochs": 4, "one_seed": True, "image_network": False, "width": 128, "hidden": 64}
 TRAINERS: dict[str, tuple[str, dict[str, object]]] = {
     "setup": ("models.prepare", {}),
-    "fusion": (
-        "models.train_fusion",
-        {"epochs": 4, "one_seed": True, "image_network": False, "width": 128, "hidden": 64},
-    ),
+    "fusion": ("models.train_fusion", SMALL),
     "evaluate": ("models.evaluate_fusion", {}),
     "train": ("models.train_ranker", {"rounds": 60, "folds": 3}),
     "tune": ("models.tune_ranker", {"trials": 6, "rounds": 60, "folds": 3}),

@@ -86,12 +86,12 @@ def alone(folder: Path, seconds: float) -> float:
     return float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
 
 
-def watched(folder: Path, seconds: float, data: Path) -> float:
+def watched(folder: Path, seconds: float) -> float:
     """Return steps per second as the trainer of a night at speed 1, whose hours are left once it is done."""
     command = [sys.executable, str(folder / "trainer.py"), str(seconds), "watched"]
     plan = folder / "plan.toml"
     plan.write_text(PLAN.format(command=", ".join(json.dumps(word) for word in command)))
-    request = request_for("cost", str(plan), str(data), str(folder / "runs"), 1.0001, "2026-11-25")
+    request = request_for("cost", str(plan), None, str(folder / "runs"), 1.0001, "2026-11-25")
     run = new_run(request)
     open_night(request, run)
     for step in ("train", "judge", "hand-over", "report"):
@@ -99,19 +99,6 @@ def watched(folder: Path, seconds: float, data: Path) -> float:
             pass
     last = whole_checkpoints(run.stage("train").checkpoints)[-1]
     return float(str(read_state(last)["rate"]))
-
-
-def _data(folder: Path) -> Path:
-    """Return a data set of one query per split: the night wants one, the trainer does not read it."""
-    folder.mkdir()
-    for split in ("train", "val", "test"):
-        items = [
-            {"id": f"{split}{i}", "image": None, "text": f"item {i}", "relevance": i, "score_v1": 0.1 * i}
-            for i in range(3)
-        ]
-        record = {"query_id": split, "query": f"find {split}", "candidates": items}
-        (folder / f"{split}.jsonl").write_text(json.dumps(record) + "\n")
-    return folder
 
 
 def main() -> None:
@@ -126,9 +113,8 @@ def main() -> None:
         folder = Path(name)
         (folder / "trainer.py").write_text(TRAINER)
         (folder / "runs").mkdir()
-        data = _data(folder / "data")
         for number in range(asked.rounds):
-            pair = [alone(folder, asked.seconds), watched(folder, asked.seconds, data)]
+            pair = [alone(folder, asked.seconds), watched(folder, asked.seconds)]
             rows.append(
                 {
                     "round": number,

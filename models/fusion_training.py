@@ -13,6 +13,7 @@ from models.fusion_pools import Pools, pool_ndcg
 from models.fusion_sum import load_single, save_model
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
+from models.optimizer_state import moments_of, restore_moments
 from models.settings import FusionSettings
 from models.share_log import SKIPPED, ShareLog
 from models.stage_best import forget_old
@@ -100,23 +101,14 @@ class Training:
         self.step = int(str(state["step"])) - self.base
         self.epoch = self.step // self.batches  # also where it was cut right behind an epoch's last batch
         self.shares.restore(checkpoint)
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, tensor in load_file(checkpoint / OPTIMIZER).items():
-            number, name = key.split(".")
-            moments.setdefault(int(number), {})[name] = tensor
-        # load_state_dict puts each tensor on the device AdamW wants it on
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        restore_moments(self.optimizer, load_file(checkpoint / OPTIMIZER))
 
     def save(self, score: float | None) -> None:
         """Write a checkpoint of exactly these weights and forget old ones; None: not scored, only to go on from."""
 
         def write(folder: Path) -> None:
             save_model(folder, self.network, self.encoders)
-            moments = self.optimizer.state_dict()["state"]
-            tensors = {
-                f"{n}.{k}": v.cpu().contiguous() for n, state in moments.items() for k, v in state.items()
-            }
-            save_file(tensors, folder / OPTIMIZER)
+            save_file(moments_of(self.optimizer), folder / OPTIMIZER)
             self.shares.save(folder)
 
         self.run.phase("checkpoint")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.losses import listwise_loss
+from models.optimizer_state import moments_of, restore_moments
 from nightshift.trainer import beat
 
 Floats = NDArray[np.float32]
@@ -168,22 +169,21 @@ class ImageTraining:
         """Return all that the next step depends on, the data excepted."""
         parts = {"network": self.network, "item": self.item_side, "search": self.search_side}
         tensors = {f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
-        moments = self.optimizer.state_dict()["state"]
-        tensors |= {f"moments.{n}.{k}": v for n, values in moments.items() for k, v in values.items()}
+        tensors |= {f"moments.{name}": tensor for name, tensor in moments_of(self.optimizer).items()}
         tensors |= {"rng": self.rng.get_state(), "step": torch.tensor(self.step)}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from a state: the steps that follow are those of a training that was never cut."""
-        for name, part in (("network", self.network), ("item", self.item_side), ("search", self.search_side)):
+
+        def part_of(name: str) -> dict[str, Tensor]:
             mark = f"{name}."
-            part.load_state_dict({k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)})
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in tensors.items():
-            if key.startswith("moments."):
-                _, number, name = key.split(".")
-                moments.setdefault(int(number), {})[name] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            return {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
+
+        self.network.load_state_dict(part_of("network"))
+        self.item_side.load_state_dict(part_of("item"))
+        self.search_side.load_state_dict(part_of("search"))
+        restore_moments(self.optimizer, part_of("moments"))
         self.rng.set_state(tensors["rng"])
         self.step = int(tensors["step"])
 

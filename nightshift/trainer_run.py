@@ -127,19 +127,15 @@ class TrainerRun:
         A disk that refuses it never stops the training: the second sink is tried, and where that fails
         too, it is said and the path returned does not exist.
         """
-        try:
-            path = write_checkpoint(self.folder.checkpoints, step, write, state, self.nonce)
-            self._say("checkpoint", step=step, path=str(path.relative_to(self.folder.path)))
-            return path
-        except OSError as error:
-            self._say("checkpoint-failed", step=step, reason=str(error))
-        if self.second_sink:
+        for sink in filter(None, (self.folder.checkpoints, self.second_sink)):
             try:
-                path = write_checkpoint(self.second_sink, step, write, state, self.nonce)
-                self._say("checkpoint", step=step, path=str(path))
-                return path
+                path = write_checkpoint(sink, step, write, state, self.nonce)
             except OSError as error:
-                self._say("checkpoint-failed", step=step, reason=str(error), path=str(self.second_sink))
+                self._say("checkpoint-failed", step=step, reason=str(error), path=str(sink))
+                continue
+            home = path.is_relative_to(self.folder.path)
+            self._say("checkpoint", step=step, path=str(path.relative_to(self.folder.path) if home else path))
+            return path
         return self.folder.checkpoints / f"step-{step:06d}"
 
     def write_result(self, name: str, content: dict[str, object]) -> Path:
@@ -172,7 +168,7 @@ class TrainerRun:
 
     def _suffer(self) -> None:
         """Have the fault that a rehearsal wants."""
-        word = faults.take_fault(self.folder.fault) if self.rehearsal and self.folder.fault.exists() else ""
+        word = faults.take_fault(self.folder.fault) if self.rehearsal else ""
         if word == faults.OUT_OF_MEMORY:
             self.out_of_memory()
         elif word == faults.NOT_FINITE:

@@ -15,7 +15,7 @@ BROKE = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Tries:
     """What a home holds of one night."""
 
     settled: bool
@@ -43,17 +43,17 @@ def broke(handoff: Handoff) -> str:
     return "not judged" if handoff.judged is False else ""
 
 
-def standing(home: Path, night: str) -> Standing:
+def tries(home: Path, night: str) -> Tries:
     """Return what this home holds of one night."""
     handoffs = [h for p in home.glob("*/*/handoff.json") if (h := read_handoff(RunDir(p.parent)))]
     mine = [handoff for handoff in handoffs if handoff.night == night]
     failures = sum(bool(broke(handoff)) for handoff in mine)
-    return Standing(settled=len(mine) > failures, broke=failures)
+    return Tries(settled=len(mine) > failures, broke=failures)
 
 
 def next_of_campaign(plan: Plan, home: Path) -> Night | None:
     """Return the first night of the plan that still owes an answer in this home, or None."""
-    return next((night for night in plan.nights if not standing(home, night.name).over), None)
+    return next((night for night in plan.nights if not tries(home, night.name).over), None)
 
 
 def changed_code(home: Path, mine: RunDir, seal: Seal) -> str:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from nightshift.checkpoint import write_atomically
@@ -171,6 +170,6 @@ def _trainer(run: RunDir, seal: Seal) -> tuple[StageDir, ProcessIdentity] | None
     for stage in seal.night.stages:
         folder = run.stage(stage.name)
         trainer = read_memory(folder).running
-        if trainer and trainer.alive() and Path(folder.events).exists():
+        if trainer and trainer.alive() and folder.events.exists():
             return folder, trainer
     return None

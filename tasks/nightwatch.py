@@ -45,7 +45,6 @@ class Nightwatch:
         self.seal = read_seal(run)
         self.clock = self.seal.make_clock()
         self.table = self.seal.timetable()
-        self.hand_over_at = self.seal.window.hand_over
         self.board = NightBoard()
         self.ledger = Ledger(run.ledger, self.seal.nonce, self.clock, on_full=lambda: drop_ballast(run))
         self.anchor = Anchor(run, self.seal, self.ledger)

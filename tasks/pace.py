@@ -108,9 +108,9 @@ class Pace:
             counted = self.counted[self.phase] = heard, p99(self.gaps[self.phase])
         return counted[1]
 
-    def silent_since(self) -> float | None:
-        """Return the second of the last sign of life, or None where none is to be expected."""
-        return self.heard_s
+    def hung_from_s(self) -> float:
+        """Return the second from which the present silence is a hang, infinity where nothing was ever said."""
+        return float("inf") if self.heard_s is None else self.heard_s + self.limit_s()
 
     def _rate(self, at_s: float, samples: float) -> None:
         if self.marks and samples < self.marks[-1][1]:
@@ -139,7 +139,7 @@ class Pace:
         return since_s is not None and last - since_s >= SLOW_FOR_S
 
 
-def p99(values: "deque[float] | tuple[float, ...]") -> float:
+def p99(values: deque[float]) -> float:
     """Return the 99th percentile, the larger of two neighbours."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]

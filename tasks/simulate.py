@@ -4,7 +4,7 @@ Nights whose plan no machine could have kept (the session gone, the code broken 
 as missed; `possible` says how many others there were.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -78,24 +78,21 @@ def scripts(model: FaultModel, budget: Budget, nights: int, seed: int) -> list[S
     return [draw(model, night_s, np.random.default_rng([seed, number])) for number in range(nights)]
 
 
-def simulate_profile(
-    model: FaultModel, budget: Budget, nights: int, seed: int, tick: Callable[[], None] = lambda: None
-) -> dict[str, object]:
-    """Return one profile's entry of the document; `tick` is called after every night."""
+def simulate_profile(model: FaultModel, budget: Budget, nights: int, seed: int) -> dict[str, object]:
+    """Return one profile's entry of the document."""
     start = budget.table.window.start
     deadline_s = (budget.hand_over - start).total_seconds()
     ours: list[Outcome] = []
     others: dict[str, list[Outcome]] = {name: [] for name in BASELINES}
-    restarts = 0
+    restarts, plan = 0, planned(budget)
     for script in scripts(model, budget, nights, seed):
         possible, most = bound(budget, script)
         result = SimulatedNight(budget, script).run()
         restarts += result.restarts
         ours.append(Outcome(possible, most, result.handed_over_s, result.useful_s))
         for name, play in BASELINES.items():
-            other = play(script, planned(budget))
+            other = play(script, plan)
             others[name].append(Outcome(possible, most, other.handed_over_s, other.useful_s))
-        tick()
     return {
         "possible": sum(one.possible for one in ours),
         **asdict(summary(ours, deadline_s)),

@@ -1,6 +1,6 @@
 """A machine that follows a script: when it is up, how fast it is, and a trainer that runs on it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nightshift.events import Event
@@ -88,7 +88,6 @@ class FakeTrainer:
     hung: bool = False
     code: int | None = None
     """Exit code, None while it runs."""
-    said: list[Event] = field(default_factory=list)
     saved_at_s: float = 0.0
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ What stands here is only what the nightwatch does with processes and files; ever
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from signal import Signals
 
 from nightshift.states import Ending
@@ -52,8 +52,8 @@ class SimulatedNight:
         self.restarts = 0
         self.watch_killed_s = self.script.watch_killed_s
 
-    def _second(self, instant: object) -> float:
-        return (instant - self.start).total_seconds()  # type: ignore[no-any-return, operator]
+    def _second(self, instant: datetime) -> float:
+        return (instant - self.start).total_seconds()
 
     @property
     def now_s(self) -> float:

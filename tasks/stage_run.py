@@ -12,7 +12,7 @@ from nightshift.checkpoint import newest_whole, write_atomically
 from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
-from schedules.clock import Clock, real_duration, real_seconds_until
+from schedules.clock import Clock, real_seconds_until
 from schedules.plan import Stage
 from tasks.night_board import NightBoard
 from tasks.night_status import StageStatus
@@ -26,8 +26,6 @@ from verdict.seal import Seal
 
 LOOK_EVERY_S = 0.5
 """Real seconds between looks at a running trainer's event file; endings and deadlines need no look."""
-ASLEEP_S = 5.0
-"""Boot time ahead of monotonic time by so much since the last look: the machine slept."""
 
 
 class StageRun:
@@ -51,7 +49,6 @@ class StageRun:
         self.ledger, self.board, self.status, self.tell = ledger, board, status, tell
         self.moved_deadline = moved_deadline
         self.folder = run.stage(stage.name)
-        self.grace = real_duration(clock, grace_s)
         self.memory = read_memory(self.folder)
         self.supervision = Supervision(self.memory.standing, grace_s)
         self.ears = Ears(run, seal, stage, clock, ledger, status, self.supervision, tell, anchor)
@@ -101,16 +98,12 @@ class StageRun:
             if self.clock.now() >= self.moved_deadline():
                 fault = self.supervision.fault or Fault.CRASH
                 self.tell(f"{self.stage.title}: {fault} at its deadline, not started again")
-                return Ending.STOPPED_AT_DEADLINE if self._saved() else Ending.CRASHED
-
-    def _saved(self) -> bool:
-        return newest_whole(self.folder.checkpoints) is not None
+                return Ending.STOPPED_AT_DEADLINE if newest_whole(self.folder.checkpoints) else Ending.CRASHED
 
     def _attempt(self) -> Ending | None:
         """Return the stage's ending after one process and its whole group are gone, None to start another."""
         deadline = self.moved_deadline()
-        standing = self.memory.standing
-        write_control(self.folder, self.started, deadline, standing.lr_factor, self.board.stop_asked)
+        self._control(deadline, self.board.stop_asked)
         try:
             trainer = self._adopted() or self._start(deadline)
         except NightError as error:
@@ -150,9 +143,7 @@ class StageRun:
         self.ears.fetch()
         self.ears.record_checkpoints()
         ending = self.supervision.ended(code, self.board.stop_asked)
-        failed = ending is None or ending not in (
-            Ending.FINISHED, Ending.STOPPED_AT_DEADLINE, Ending.CANCELLED,
-        )  # fmt: skip
+        failed = ending not in (Ending.FINISHED, Ending.STOPPED_AT_DEADLINE, Ending.CANCELLED)
         fault = str(self.supervision.fault or "") if failed else ""
         if self.memory.running:
             pid, since = self.memory.running.pid, self.memory.running_since

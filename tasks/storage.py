@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from nightshift.checkpoint import STEP_FOLDER, damage, remove_checkpoint, step_of, whole_checkpoints
+from nightshift.checkpoint import damage, remove_checkpoint, step_of, whole_checkpoints
 from nightshift.rundir import RunDir, StageDir
 
 BALLAST_BYTES = 32 << 20
@@ -12,7 +12,6 @@ LOW_BYTES = 8 << 20
 """Below this the ballast is given up: events, ledger and report must still be written."""
 TIMES = 2.2
 """Free space wanted for the next checkpoint, in sizes of the latest."""
-KEPT = 3
 
 
 def hold_ballast(run: RunDir) -> None:
@@ -47,10 +46,10 @@ def folder_bytes(folder: Path) -> int:
 
 def short_of_space(run: RunDir, stage: StageDir) -> str:
     """Return why the next checkpoint is not likely to fit, or an empty text."""
-    whole = [p for p in stage.checkpoints.glob("step-*") if STEP_FOLDER.fullmatch(p.name)]
-    if not whole:
+    newest = max(stage.checkpoints.glob("step-*"), key=step_of, default=None)
+    if newest is None:
         return ""
-    needed, free = TIMES * folder_bytes(max(whole, key=step_of)), free_bytes(run.path)
+    needed, free = TIMES * folder_bytes(newest), free_bytes(run.path)
     if free >= needed:
         return ""
     return f"{free / 1e6:.0f} MB of disk are free, the next checkpoint wants {needed / 1e6:.0f} MB"

@@ -4,7 +4,7 @@ No process, no file, no clock: the nightwatch and the simulation carry out what 
 what came of it. All seconds are real ones, on one clock that also runs while the machine sleeps.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
 
@@ -50,7 +50,6 @@ class Standing:
     not_finite: int = 0
     below_step: int | None = None
     """Checkpoints from this step on are not gone on from: numbers were no longer finite there."""
-    faults: dict[str, int] = field(default_factory=dict)
 
 
 class Supervision:
@@ -75,9 +74,8 @@ class Supervision:
     def hear(self, event: Event, said_s: float, now_s: float) -> None:
         """Take note of what the trainer said."""
         self.pace.hear(event, said_s, now_s)
-        if (
-            event.kind == "started"
-        ):  # of an attempt whose beginning was not seen: what was said before is over
+        if event.kind == "started":
+            # A revived nightwatch hears all attempts: what the one before has said is over.
             self.reason, self.not_finite_step = "", None
         elif event.kind == "checkpoint":
             self.saved(event.step)
@@ -114,8 +112,7 @@ class Supervision:
                 return None
             self.term_s = now_s
             return Signals.SIGTERM
-        silent_since = self.pace.silent_since()
-        if silent_since is not None and now_s >= silent_since + self.pace.limit_s():
+        if now_s >= self.pace.hung_from_s():
             self.fault, self.dumped_s = Fault.HANG, now_s
             return Signals.SIGUSR1
         return None
@@ -134,8 +131,7 @@ class Supervision:
             return self.term_s + self.grace_s
         if self.dumped_s is not None:
             return self.dumped_s + DUMP_S
-        silent_since = self.pace.silent_since()
-        return float("inf") if silent_since is None else silent_since + self.pace.limit_s()
+        return self.pace.hung_from_s()
 
     def ended(self, code: int | None, stop_asked: bool) -> Ending | None:
         """Return the stage's ending after its process ended, or None where it should be started again.
@@ -155,7 +151,6 @@ class Supervision:
         standing = self.standing
         self.fault = fault
         standing.restarts += 1
-        standing.faults[fault] = standing.faults.get(fault, 0) + 1
         progressed = standing.saved_step > standing.saved_at_fault
         standing.saved_at_fault = standing.saved_step
         standing.without_progress = 1 if progressed else standing.without_progress + 1

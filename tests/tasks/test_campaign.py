@@ -10,7 +10,7 @@ from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import Ending, Word
 from schedules.plan_source import BUILT_IN, read_plan
-from tasks.campaign import MOST_TRIES, broke, changed_code, next_of_campaign, standing
+from tasks.campaign import MOST_TRIES, broke, changed_code, next_of_campaign, tries
 from tasks.handoff import Handoff
 from tasks.prune import prune_home
 from verdict.seal import read_seal, write_seal
@@ -61,7 +61,7 @@ def test_a_night_that_broke_is_repeated_but_not_for_ever(tmp_path, endings, judg
 def test_a_crash_that_restarts_have_healed_is_no_reason_to_repeat(tmp_path):
     handoff = hand(tmp_path, "fusion", Word.NO_GAIN, {"train": Ending.FINISHED, "evaluate": Ending.CRASHED})
     assert broke(handoff) == ""
-    assert standing(tmp_path, "fusion").over
+    assert tries(tmp_path, "fusion").over
 
 
 def test_the_campaign_ends(tmp_path):
