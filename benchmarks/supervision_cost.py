@@ -1,14 +1,15 @@
 """What does being watched cost a training?
 
-`python -m benchmarks.supervision_cost [--rounds 6] [--seconds 20]`. The same loop (a small network, real steps) runs
-in turn alone, and as the trainer of a real night: contract, event file, nightwatch, status, control file. The
-rounds alternate, so that a machine that slows down slows both. Throughput is optimiser steps per second.
+`python -m benchmarks.supervision_cost [--pairs 60] [--seconds 2]`. One training (a small network, real steps)
+is the trainer of a real night: contract, event file, nightwatch, status, control file. It works in pairs of
+spells, in an order drawn anew for each pair: one spell watched, one alone, in which it says and asks nothing
+and the nightwatch is stopped (SIGSTOP). A machine that slows down thus slows both of a pair. Throughput is
+optimiser steps per second.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,45 +18,69 @@ import numpy as np
 
 from benchmarks.record import keep
 from flows.request import request_for
-from nightshift.checkpoint import read_state, whole_checkpoints
+from nightshift.rundir import StageDir
 from tasks.launch import new_run, open_night
 from tasks.night_line import follow
 
 TRAINER = """
-import sys
+import os, random, signal, sys
 import torch
 from nightshift.instant import boottime_s
 from nightshift.trainer import open_run
 
-seconds, watched = float(sys.argv[1]), len(sys.argv) > 2
+pairs, seconds = int(sys.argv[1]), float(sys.argv[2])
 torch.set_num_threads(1)
 torch.manual_seed(0)
 network = torch.nn.Sequential(torch.nn.Linear(256, 512), torch.nn.ReLU(), torch.nn.Linear(512, 1))
 optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
 x, y = torch.randn(4096, 256), torch.randn(4096, 1)
-run = open_run() if watched else None
-begin = said = boottime_s()
-step = 0
-while boottime_s() - begin < seconds:
+run = open_run()
+nightwatch, step = os.getppid(), 0
+
+def train():
     rows = torch.randint(0, 4096, (256,))
     optimizer.zero_grad(set_to_none=True)
     loss = torch.nn.functional.mse_loss(network(x[rows]), y[rows])
     loss.backward()
     optimizer.step()
-    step += 1
-    if run:
+    return loss
+
+def watched():
+    global step
+    begin = said = boottime_s()
+    first = step
+    while boottime_s() - begin < seconds:
+        loss = train()
+        step += 1
         if boottime_s() - said >= 0.5:
             said = boottime_s()
             run.progress(step, samples=step, total=10**9, share=run.share(step, 10**9))
             run.metrics(step, loss=float(loss.detach()))
         if run.should_stop():
-            break
-rate = step / (boottime_s() - begin)
-if run:
-    run.save(step, lambda folder: None, rate=rate)
-    run.finish()
-else:
-    print(rate)
+            raise SystemExit("the night ended before the measurement")
+    return (step - first) / (boottime_s() - begin)
+
+def alone():
+    global step
+    os.kill(nightwatch, signal.SIGSTOP)
+    begin, first = boottime_s(), step
+    while boottime_s() - begin < seconds:
+        train()
+        step += 1
+    rate = (step - first) / (boottime_s() - begin)
+    os.kill(nightwatch, signal.SIGCONT)
+    return rate
+
+for spell in (watched, alone):
+    spell()  # warm
+rates = []
+for _ in range(pairs):
+    order = random.sample([watched, alone], 2)
+    pair = {spell.__name__: spell() for spell in order}
+    rates.append([pair["alone"], pair["watched"]])
+run.write_result("rates", {"rates": rates})
+run.save(step, lambda folder: None)
+run.finish()
 """
 PLAN = """
 schema = 1
@@ -80,15 +105,11 @@ elastic = true
 """
 
 
-def alone(folder: Path, seconds: float) -> float:
-    """Return steps per second without anybody watching."""
-    script = [sys.executable, str(folder / "trainer.py"), str(seconds)]
-    return float(subprocess.run(script, capture_output=True, text=True, check=True).stdout)
-
-
-def watched(folder: Path, seconds: float) -> float:
-    """Return steps per second as the trainer of a night at speed 1, whose hours are left once it is done."""
-    command = [sys.executable, str(folder / "trainer.py"), str(seconds), "watched"]
+def rates(folder: Path, pairs: int, seconds: float) -> np.ndarray:
+    """Return (pairs, 2) steps per second, alone and watched, of the trainer of a night at speed 1."""
+    (folder / "trainer.py").write_text(TRAINER)
+    (folder / "runs").mkdir()
+    command = [sys.executable, str(folder / "trainer.py"), str(pairs), str(seconds)]
     plan = folder / "plan.toml"
     plan.write_text(PLAN.format(command=", ".join(json.dumps(word) for word in command)))
     request = request_for("cost", str(plan), None, str(folder / "runs"), 1.0001, "2026-11-25")
@@ -97,41 +118,35 @@ def watched(folder: Path, seconds: float) -> float:
     for step in ("train", "judge", "hand-over", "report"):
         for _ in follow(run, step):
             pass
-    last = whole_checkpoints(run.stage("train").checkpoints)[-1]
-    return float(str(read_state(last)["rate"]))
+    stage: StageDir = run.stage("train")
+    return np.array(json.loads((stage.out / "rates.json").read_text())["rates"])
 
 
 def main() -> None:
     """Alternate, compare, print and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=2.0)
     asked = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "trainer.py").write_text(TRAINER)
-        (folder / "runs").mkdir()
-        for number in range(asked.rounds):
-            pair = [alone(folder, asked.seconds), watched(folder, asked.seconds)]
-            rows.append(
-                {
-                    "round": number,
-                    "alone steps/s": pair[0],
-                    "watched steps/s": pair[1],
-                    "cost": f"{1 - pair[1] / pair[0]:.2%}",
-                }
-            )
-            print(rows[-1], flush=True)
-    ratios = [float(str(row["watched steps/s"])) / float(str(row["alone steps/s"])) for row in rows]
-    mean = 1 - float(np.exp(np.mean(np.log(ratios))))
-    spread = float(np.std(np.log(ratios), ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan")
+        measured = rates(Path(name), asked.pairs, asked.seconds)
+    ratios = np.log(measured[:, 1] / measured[:, 0])
+    cost, error = 1 - float(np.exp(np.mean(ratios))), float(np.std(ratios, ddof=1) / np.sqrt(len(ratios)))
+    rows: list[dict[str, object]] = [
+        {
+            "spell": name,
+            "steps/s, mean": float(np.mean(measured[:, column])),
+            "5th percentile": float(np.percentile(measured[:, column], 5)),
+            "95th percentile": float(np.percentile(measured[:, column], 95)),
+        }
+        for column, name in enumerate(("alone", "watched"))
+    ]
     keep(
         "supervision_cost",
-        f"Training throughput watched against alone, {asked.rounds} rounds of {asked.seconds:.0f} s in turn",
+        f"Training throughput watched and alone, {asked.pairs} pairs of spells of {asked.seconds:.0f} s",
         rows,
-        f"supervision costs {mean:.2%} of training throughput (standard error {spread:.2%})",
+        f"supervision costs {cost:.2%} of training throughput (standard error {error:.2%})",
         ("torch",),
     )
 

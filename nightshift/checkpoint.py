@@ -28,11 +28,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file so that a reader sees the old text or the new one, never a part."""
+def write_atomically(path: Path, text: str, sync: bool = True) -> None:
+    """Replace a small file so that a reader sees the old text or the new one, never a part.
+
+    Without `sync` a power cut may leave neither: for what only shows, and is written again in a second.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     aside.write_text(text)
-    _sync(aside)
+    if sync:
+        _sync(aside)
     os.replace(aside, path)
 
 

@@ -20,6 +20,8 @@ SCHEMA = 1
 """Version of the contract (`NIGHT_SCHEMA`)."""
 DEADLINE, STOP_ASKED = "deadline", "asked to stop"
 """Reasons of `finished` for work that was cut."""
+LOOK_EVERY_S = 0.1
+"""A trainer asks `should_stop` at every step; it looks at files and clocks at most this often (real seconds)."""
 BEAT_EVERY_S = 5.0
 """A trainer that passes `should_stop` or `beat` says so at most this often (real seconds)."""
 
@@ -59,6 +61,8 @@ class TrainerRun:
     """Boot-time second of the last line said."""
     step: int = field(init=False, default=0)
     """The last step that was told."""
+    _looked: tuple[float, float] = field(init=False, default=(0.0, 0.0))
+    """Boot-time second until which "go on" holds, and the reserve for which it was said."""
 
     def __post_init__(self) -> None:
         self.opened_at = self.now()
@@ -85,11 +89,20 @@ class TrainerRun:
         return min(1.0, max(work, used / budget if budget > 0 else 1.0))
 
     def should_stop(self, reserve_s: float = 0.0) -> bool:
-        """Return whether to save and finish now; `reserve_s` real seconds are kept for the ending."""
+        """Return whether to save and finish now; `reserve_s` real seconds are kept for the ending.
+
+        Ask at every step: most answers cost a reading of the clock (what they cost beside a training is
+        measured by `benchmarks/supervision_cost.py`).
+        """
+        now_s = boottime_s()
+        until_s, reserved_s = self._looked
+        if now_s < until_s and reserve_s <= reserved_s and not self.stop_asked:
+            return False
         self._read_control()
         self.beat()
         if self.stop_asked or self.seconds_left() <= reserve_s:
             self.stop_reason = STOP_ASKED if self.stop_asked else DEADLINE
+        self._looked = (0.0 if self.stop_reason else now_s + LOOK_EVERY_S), reserve_s
         return bool(self.stop_reason)
 
     def started(self, **facts: str) -> None:

@@ -89,10 +89,10 @@ class NightStatus:
         """Return one stage's status."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def write(self, path: Path, now: datetime) -> None:
+    def write(self, path: Path, now: datetime, sync: bool = True) -> None:
         """Replace the document on disk."""
         self.now = now.isoformat()
-        write_atomically(path, json.dumps(asdict(self), indent=1))
+        write_atomically(path, json.dumps(asdict(self), indent=1), sync)
 
 
 def status_from(text: str) -> NightStatus | None:

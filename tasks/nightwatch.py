@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nightshift.checkpoint import sha256_of, write_atomically
-from nightshift.instant import parse_utc
+from nightshift.instant import boottime_s, parse_utc
 from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
 from schedules.timetable import Slot
@@ -35,6 +35,9 @@ from tasks.stage_run import StageRun
 from tasks.storage import LOW_BYTES, drop_ballast, free_bytes, hold_ballast
 from verdict.ledger import Entry, Ledger, read_ledger
 from verdict.seal import read_seal
+
+SHOW_EVERY_S = 2.0
+"""Real seconds between two writings of a status in which nothing but a trainer's figures changed."""
 
 
 class Nightwatch:
@@ -59,6 +62,8 @@ class Nightwatch:
             stages=[StageStatus.planned(slot) for slot in self.table.slots],
         )
         self.hand_over_at = parse_utc(self.status.hand_over)
+        self.budget = self.seal.budget(self.hand_over_at)
+        self.shown_s = 0.0
         self.closing = Closing(
             run, self.seal, self.clock, self.ledger, self.anchor, self.board, self.status, self._tell
         )
@@ -133,13 +138,14 @@ class Nightwatch:
     def _snapshot(self) -> str:
         return json.dumps(asdict(self.status))
 
-    def _show(self) -> None:
+    def _show(self, sync: bool = True) -> None:
+        self.shown_s = boottime_s()
         if self.run.ballast.exists() and free_bytes(self.run.path) < LOW_BYTES and drop_ballast(self.run):
             self.status.note(
                 self.clock.now(), "The disk is full: the space held back for the night's records is in use"
             )
         try:
-            self.status.write(self.run.status, self.clock.now())
+            self.status.write(self.run.status, self.clock.now(), sync)
         except OSError as error:  # for looking only; the night must go on
             print(f"nightwatch: {self.run.status}: {error}", file=sys.stderr)
 
@@ -161,15 +167,16 @@ class Nightwatch:
         self.board.finish(step)
 
     def _deadline(self, index: int, started: datetime) -> datetime:
-        """Return the stage's deadline as it stands, a moved hand-over taken in; shows the status, too."""
+        """Return the stage's deadline as it stands, a moved hand-over taken in; now and then shows the status, too."""
         asked = self.board.hand_over_asked
         if asked is not None and asked < self.hand_over_at:
-            self.hand_over_at = asked
+            self.hand_over_at, self.budget = asked, self.seal.budget(asked)
             self.status.hand_over = asked.isoformat()
             self.ledger.write("hand-over-moved", to=asked.isoformat())
             self._tell("A person moved the hand-over forward")
-        self._show()
-        return self.seal.budget(self.hand_over_at).deadline(index, started)
+        if boottime_s() - self.shown_s >= SHOW_EVERY_S:
+            self._show(sync=False)
+        return self.budget.deadline(index, started)
 
     def _end_of(self, stage: str) -> Entry | None:
         """Return the line of the stage's end, where a nightwatch wrote it and died before it said so."""
@@ -208,7 +215,7 @@ class Nightwatch:
         why_not = "the night was stopped" if self.board.stop_asked else None
         why_not = why_not or (f"halted: {halted[0]}" if halted else None)
         if not known:
-            why_not = why_not or self.seal.budget(self.hand_over_at).why_not(index, started)
+            why_not = why_not or self.budget.why_not(index, started)
         if why_not:
             stage.status.notes.append(f"not started: {why_not}")
             self._tell(f"{title} was not started: {why_not}")

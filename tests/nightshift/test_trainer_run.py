@@ -1,16 +1,19 @@
 """The trainer's side of the contract where things go wrong: a refused save, a refused line, a fault from inside."""
 
 import errno
+import json
 import resource
+import time
+from datetime import timedelta
 
 import pytest
 
-from nightshift.checkpoint import newest_whole, read_state, write_checkpoint
+from nightshift.checkpoint import newest_whole, read_state, write_atomically, write_checkpoint
 from nightshift.events import read_events
 from nightshift.instant import RehearsalTime, boottime_s, wall_now
 from nightshift.rundir import StageDir
 from nightshift.states import TrainerExit
-from nightshift.trainer_run import BEAT_EVERY_S, TrainerRun
+from nightshift.trainer_run import BEAT_EVERY_S, LOOK_EVERY_S, STOP_ASKED, TrainerRun
 
 
 def run_in(folder, rehearsal=None, sink=None):
@@ -87,6 +90,7 @@ def test_should_stop_is_a_sign_of_life_but_not_a_flood(tmp_path):
         run.should_stop()
     assert kinds(run) == ["beat"]
     run.heard_s = boottime_s() - BEAT_EVERY_S
+    time.sleep(LOOK_EVERY_S)
     run.should_stop()
     assert kinds(run) == ["beat", "beat"]
 
@@ -117,3 +121,31 @@ def test_a_step_whose_numbers_were_not_finite_is_not_resumed_from(tmp_path):
         write_checkpoint(tmp_path, step, weights, {}, "n")
     assert read_state(newest_whole(tmp_path, below=12))["step"] == 10
     assert newest_whole(tmp_path, below=5) is None
+
+
+def control(run, **fields):
+    deadline = (wall_now() + timedelta(hours=1)).isoformat()
+    write_atomically(run.folder.control, json.dumps({"deadline": deadline, **fields}))
+
+
+def test_go_on_holds_for_a_moment_and_then_a_replaced_control_file_is_read(tmp_path):
+    run = run_in(tmp_path / "stage")
+    control(run)
+    assert not run.should_stop()
+    control(run, stop=True)
+    assert not run.should_stop()
+    time.sleep(LOOK_EVERY_S)
+    assert run.should_stop()
+    assert run.stop_reason == STOP_ASKED
+
+
+def test_a_larger_reserve_and_a_signal_are_answered_at_once(tmp_path):
+    run = run_in(tmp_path / "stage")
+    control(run)
+    assert not run.should_stop(60)
+    assert not run.should_stop(10)
+    assert run.should_stop(4000)
+    run = run_in(tmp_path / "other")
+    assert not run.should_stop()
+    run._on_term(15, None)
+    assert run.should_stop()
