@@ -42,6 +42,7 @@ class Ears:
         self.awake_s = boottime_s() - monotonic_s()
         self.recorded: set[str] = set()
         self.slow_told = self.short_told = False
+        self.failed_saves = 0
 
     def replay(self) -> None:
         """Learn from what a nightwatch before this one has heard and recorded, without saying it again."""
@@ -83,13 +84,23 @@ class Ears:
             self.fetch()
             self.record_checkpoints()
             self._warn_of_disk()
+            self._save_again(event.step)
         elif event.kind == "checkpoint-failed":
+            self._save_failed(event.step, event.reason)
+
+    def _save_failed(self, step: int, reason: str) -> None:
+        """Say the first of several failures in a row; the ledger has all."""
+        self.failed_saves += 1
+        if self.failed_saves == 1:
+            self.tell(f"{self.stage.title}: step {step} could not be saved ({reason}); training goes on")
+        self.ledger.write("checkpoint-failed", stage=self.stage.name, step=step, reason=reason[:200])
+
+    def _save_again(self, step: int) -> None:
+        if self.failed_saves > 1:
             self.tell(
-                f"{self.stage.title}: step {event.step} could not be saved ({event.reason}); training goes on"
+                f"{self.stage.title}: step {step} was saved, after {self.failed_saves} saves that failed"
             )
-            self.ledger.write(
-                "checkpoint-failed", stage=self.stage.name, step=event.step, reason=event.reason[:200]
-            )
+        self.failed_saves = 0
 
     def _warn(self) -> None:
         """Say once that the trainer has become slow."""
