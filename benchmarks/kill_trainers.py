@@ -58,13 +58,16 @@ def killed(
     inputs = inputs_of(source, **{stage: home / other for stage, other in EARLIER.get(name, {}).items()})
     inputs |= {"cache": str(home / "cache")}
     had = lost = 0
+    longest_s = LONGEST_S
     while had < kills:
         before = finished(folder)
         process = start(module, folder, inputs, settings)
-        until_s = boottime_s() + float(rng.uniform(0.2, LONGEST_S))
+        began_s = boottime_s()
+        until_s = began_s + float(rng.uniform(0.02, max(0.1, longest_s)))
         while boottime_s() < until_s and process.poll() is None:
             sleep(0.005)
         if process.poll() is not None:
+            longest_s = min(longest_s, boottime_s() - began_s)
             finish(process, folder)
             if had < kills:  # it was quicker than its killer: once more from the beginning
                 shutil.rmtree(folder)
