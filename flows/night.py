@@ -34,7 +34,7 @@ from verdict.finding import read_verdict
 
 REVIVALS = 3
 """How often a step starts a dead nightwatch again."""
-BAD = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.DIVERGED)
+BAD = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.DIVERGED, Ending.GPU_LOST)
 
 
 @task(name="Seal and open the night")

@@ -124,6 +124,11 @@ class RunDir:
         return self.path / "status.json"
 
     @property
+    def gpu_lost(self) -> Path:
+        """Why the GPU was lost in mid-night; the nightwatch writes it, and what starts later does without the GPU."""
+        return self.path / "gpu-lost.txt"
+
+    @property
     def nightwatch_identity(self) -> Path:
         """pid, start time and boot id of the nightwatch, to tell it from a later process."""
         return self.path / "nightwatch.json"

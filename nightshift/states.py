@@ -43,6 +43,8 @@ class Ending(StrEnum):
     """It did not fit the device even with a smaller micro-batch."""
     DIVERGED = "DIVERGED"
     """Its numbers stopped being finite, twice."""
+    GPU_LOST = "GPU_LOST"
+    """The GPU fell off or must be reset; the newest checkpoint stands."""
     NOT_STARTED = "NOT_STARTED"
     """There was no time left for its minimum, or the night ended before it."""
 

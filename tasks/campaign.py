@@ -11,7 +11,7 @@ from verdict.seal import Seal, SealError, read_seal
 
 MOST_TRIES = 3
 """A night that broke so often is left for a person; the campaign goes on without it."""
-BROKE = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.CANCELLED)
+BROKE = (Ending.CRASHED, Ending.STALLED, Ending.OUT_OF_MEMORY, Ending.GPU_LOST, Ending.CANCELLED)
 
 
 @dataclass(frozen=True)

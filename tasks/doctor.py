@@ -9,7 +9,7 @@ from pathlib import Path
 
 from schedules.clock import SystemClock
 from schedules.window import machine_zone_name, resolve_zone
-from tasks.gpu import find_gpus
+from tasks.gpu import find_gpus, torch_without_cuda
 from tasks.power import power_findings
 
 FREE_DISK_GB = 5.0
@@ -17,6 +17,7 @@ NEEDED = {"prefect": "3.8", "torch": "2", "transformers": "5", "sentence-transfo
 TOO_NEW = {"fastapi": (0, 151), "sqlalchemy": (2, 1)}
 """From these on Prefect 3.8.8 breaks; with SQLAlchemy 2.1 silently."""
 OK, WARN, BAD = "ok", "warn", "bad"
+TORCH_WITH_CUDA = "pip install torch --index-url https://download.pytorch.org/whl/cu126"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ def _gpu() -> Check:
     gpus, reason = find_gpus()
     if not gpus:
         return Check("gpu", WARN, reason, "the night runs on the CPU; utilisation is not measured")
-    return Check("gpu", OK, ", ".join(f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB" for gpu in gpus))
+    found = ", ".join(f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB" for gpu in gpus)
+    if torch_without_cuda():
+        return Check("gpu", BAD, f"{found}, but this torch is built without CUDA", TORCH_WITH_CUDA)
+    if gpus[0].mig:
+        return Check("gpu", WARN, f"{found}, cut into MIG instances", "their utilisation is not measured")
+    return Check("gpu", OK, found)
 
 
 def _wandb() -> Check:

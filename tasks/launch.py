@@ -21,7 +21,7 @@ from schedules.clock import RehearsalClock, SystemClock
 from schedules.plan import Night, Plan
 from schedules.timetable import timetable
 from schedules.window import night_under_way_or_next, resolve_zone
-from tasks.gpu import find_gpus
+from tasks.gpu import find_gpus, torch_without_cuda
 from tasks.handoff import usable_handoffs
 from tasks.judge_times import measured_judge_s
 from tasks.night_line import socket_exists
@@ -77,7 +77,7 @@ def costs_of(request: NightRequest, data: SealedData) -> ProcessCosts:
 def night_device() -> str:
     """Return the device that a night on this machine trains on, as torch names it."""
     gpus, _ = find_gpus()
-    return f"cuda:{gpus[0].index}" if gpus else "cpu"
+    return f"cuda:{gpus[0].index}" if gpus and not torch_without_cuda() else "cpu"
 
 
 def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:

@@ -76,6 +76,9 @@ class NightStatus:
     sentence: str = ""
     handed_over_at: str = ""
     gpu: str = ""
+    """The GPU's name, or why there is none."""
+    gpu_values: dict[str, float] = field(default_factory=dict)
+    """The sampler's newest reading."""
     stages: list[StageStatus] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     """Steps that are over: stage names, then judge, hand-over, report."""

@@ -8,7 +8,6 @@ was killed, it adopts what still runs and goes on from what is on disk.
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from tasks.campaign import changed_code
 from tasks.closing import HAND_OVER, JUDGE, REPORT, Closing, end_left_child
 from tasks.gpu import Gpu, find_gpus
 from tasks.gpu_lock import acquire, lock_path
+from tasks.gpu_watch import GpuWatch
 from tasks.inhibit import hold_awake
 from tasks.night_board import NightBoard
 from tasks.night_line import open_line
@@ -51,7 +51,6 @@ class Nightwatch:
         self.board = NightBoard()
         self.ledger = Ledger(run.ledger, self.seal.nonce, self.clock, on_full=lambda: drop_ballast(run))
         self.anchor = Anchor(run, self.seal, self.ledger)
-        self.sampler: subprocess.Popen[bytes] | None = None
         self.status = read_status(run.status) or NightStatus(
             night=self.seal.night.name,
             title=self.seal.night.title,
@@ -64,6 +63,7 @@ class Nightwatch:
         self.hand_over_at = parse_utc(self.status.hand_over)
         self.budget = self.seal.budget(self.hand_over_at)
         self.shown_s = 0.0
+        self.gpu = GpuWatch(run, self.seal, self.ledger, self.status, self._tell)
         self.closing = Closing(
             run, self.seal, self.clock, self.ledger, self.anchor, self.board, self.status, self._tell
         )
@@ -84,8 +84,9 @@ class Nightwatch:
             self.closing.look_ahead(self.hand_over_at)
             self._step(REPORT, self.closing.report)
         finally:
-            for child in filter(None, (self.sampler, awake)):
-                child.kill()
+            self.gpu.stop()
+            if awake:
+                awake.kill()
             drop_ballast(self.run)
             line.shutdown()
             lock.release()
@@ -115,25 +116,9 @@ class Nightwatch:
         for name in end_orphans(Path(self.seal.home), self.run):
             self.ledger.write("orphan-ended", trainer=name)
             self._tell(f"A trainer of an earlier night still ran and was ended: {name}")
-        self._start_sampler(gpus, reason)
+        self.gpu.begin(gpus, reason)
         self.anchor.send()
         self._show()
-
-    def _start_sampler(self, gpus: list[Gpu], reason: str) -> None:
-        self.status.gpu = f"{gpus[0].name} ({gpus[0].uuid})" if gpus else reason
-        self.ledger.write("gpu", found=len(gpus), device=self.status.gpu)
-        if not gpus:
-            return
-        environment = os.environ | ({"NIGHT_CLOCK": self.seal.clock} if self.seal.clock else {})
-        with self.run.nightwatch_log.open("ab") as log:
-            self.sampler = subprocess.Popen(
-                [sys.executable, "-m", "tasks.gpu_sampler", str(self.run.path), str(gpus[0].index)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
 
     def _snapshot(self) -> str:
         return json.dumps(asdict(self.status))
@@ -174,6 +159,7 @@ class Nightwatch:
             self.status.hand_over = asked.isoformat()
             self.ledger.write("hand-over-moved", to=asked.isoformat())
             self._tell("A person moved the hand-over forward")
+        self.gpu.tend()
         if boottime_s() - self.shown_s >= SHOW_EVERY_S:
             self._show(sync=False)
         return self.budget.deadline(index, started)
@@ -209,6 +195,7 @@ class Nightwatch:
             tell=self._tell,
             moved_deadline=lambda: self._deadline(index, started),
             anchor=self.anchor.now_and_then,
+            gpu_lost=lambda: self.gpu.lost and self.seal.device != "cpu",
         )
         self._deadline(index, started)
         halted = self.seal.preflight.halted if self.seal.preflight else ()

@@ -44,10 +44,11 @@ class StageRun:
         tell: Callable[[str], None],
         moved_deadline: Callable[[], datetime],
         anchor: Callable[[], None] = lambda: None,
+        gpu_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self.run, self.seal, self.stage, self.clock = run, seal, stage, clock
         self.ledger, self.board, self.status, self.tell = ledger, board, status, tell
-        self.moved_deadline = moved_deadline
+        self.moved_deadline, self.gpu_lost = moved_deadline, gpu_lost
         self.folder = run.stage(stage.name)
         self.memory = read_memory(self.folder)
         self.supervision = Supervision(self.memory.standing, grace_s)
@@ -144,6 +145,8 @@ class StageRun:
         self.ears.record_checkpoints()
         ending = self.supervision.ended(code, self.board.stop_asked)
         failed = ending not in (Ending.FINISHED, Ending.STOPPED_AT_DEADLINE, Ending.CANCELLED)
+        if failed and self.gpu_lost():
+            ending = Ending.GPU_LOST  # nothing that is started on it again would live
         fault = str(self.supervision.fault or "") if failed else ""
         if self.memory.running:
             pid, since = self.memory.running.pid, self.memory.running_since
@@ -152,6 +155,8 @@ class StageRun:
         self.memory.write(self.folder)
         if ending is None:
             self._say_restart(code)
+        elif ending is Ending.GPU_LOST:
+            self.tell(f"{self.stage.title}: ended with its GPU; its newest checkpoint stands")
         elif failed:
             self.tell(f"{self.stage.title}: {fault}, given up after {len(self.memory.attempts)} attempts")
         return ending

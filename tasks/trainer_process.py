@@ -74,7 +74,7 @@ def trainer_environment(
         "NIGHT_SEED": str(seal.seed),
         "NIGHT_SEEDS": ",".join(str(seed) for seed in seal.plan.seeds),
         "NIGHT_NONCE": seal.nonce,
-        "NIGHT_DEVICE": seal.device,
+        "NIGHT_DEVICE": "cpu" if run.gpu_lost.is_file() else seal.device,
         "NIGHT_SCHEMA": str(SCHEMA),
         "NIGHT_SECOND_SINK": str(second_sink(seal, stage)),
         "PYTHONUNBUFFERED": "1",

@@ -20,7 +20,7 @@ from verdict.own_metric import check_own_metric
 from verdict.reasons import Reason, gravest, pause, stop
 from verdict.scorebook import ScoreBook
 from verdict.seal import Seal, read_seal
-from verdict.utilisation import judge_utilisation, read_samples, spinning, utilisation
+from verdict.utilisation import judge_utilisation, read_samples, spinning, utilisation, why_unsampled
 from verdict.wording import next_step_of, sentence_of
 
 START_S = 5.0
@@ -39,8 +39,14 @@ def judge_run(run: RunDir, within_s: float = float("inf"), book: ScoreBook | Non
     seal = _sealed(run)
     if isinstance(seal, Verdict):
         return seal
+    lost = run.gpu_lost.is_file()
+    seal = seal.model_copy(update={"device": "cpu"}) if lost else seal
     evidence = gather(run, seal)
     judgement = _judgement(run, seal, evidence, began_s + within_s - START_S, book or ScoreBook())
+    if lost:
+        judgement.notes.append(
+            f"The GPU was lost ({run.gpu_lost.read_text()}); what is timed was timed on the CPU."
+        )
     use = _utilisation(run, seal, judgement)
     reasons = [*evidence.reasons, *judgement.reasons]
     findings = _in_plan_order(seal, [*judgement.findings, *use], reasons, judgement)
@@ -166,7 +172,7 @@ def _utilisation(run: RunDir, seal: Seal, judgement: Judgement) -> list[Finding]
         rate = goodput(work, (span[1] - span[0]).total_seconds())
         judgement.reasons += spinning(use, asked[0].above or 0.0, rate)
     no_gpu = "this machine has no GPU" if seal.device == "cpu" else ""
-    return [judge_utilisation(asked[0], use, no_gpu)]
+    return [judge_utilisation(asked[0], use, why_unsampled(run.gpu_samples) or no_gpu)]
 
 
 def main(path: Path) -> int:

@@ -59,15 +59,30 @@ def read_samples(path: Path) -> list[GpuReading]:
     return samples
 
 
+def why_unsampled(path: Path) -> str:
+    """Return what the sampler last said of utilisation that it could not read, or an empty text."""
+    told = ""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            record = json.loads(line)
+            absent = record.get("absent", {}).get("utilisation")
+            told = next((str(t) for t in (record.get("lost"), absent, record.get("error")) if t), told)
+        except (ValueError, AttributeError):
+            continue
+    return f"the driver gives none: {told}" if told else ""
+
+
 def utilisation(
     samples: Sequence[GpuReading], start: datetime, end: datetime, speed: float
 ) -> Utilisation | None:
     """Return the busy share between two instants, or None where nothing was sampled.
 
     Each sample stands for the time since the one before, at most `LONGEST_GAP_S` real seconds; what
-    no sample stands for could have been anything from 0 to 100 %, which gives the two bounds.
+    no sample stands for could have been anything from 0 to 100 %, which gives the two bounds. The first sample
+    behind the end stands for what it saw of the span.
     """
-    inside = [s for s in samples if start <= s.at <= end and s.utilisation_pct is not None]
+    known = [s for s in samples if s.at >= start and s.utilisation_pct is not None]
+    inside = [s for s in known if s.at <= end]
     total_s = (end - start).total_seconds() / speed
     if not inside or total_s <= 0:
         return None
@@ -79,6 +94,11 @@ def utilisation(
         covered_s += stands_for_s
         busy_s += stands_for_s * (sample.utilisation_pct or 0.0)
         before = sample.at
+    behind_s = (known[len(inside)].at - before).total_seconds() / speed if len(known) > len(inside) else 0.0
+    if 0 < behind_s <= LONGEST_GAP_S:
+        tail_s = (end - before).total_seconds() / speed
+        covered_s += tail_s
+        busy_s += tail_s * (known[len(inside)].utilisation_pct or 0.0)
     coverage = min(1.0, covered_s / total_s)
     low = busy_s / total_s
     active = [s.sm_pct for s in inside if s.sm_pct is not None]
