@@ -4,6 +4,7 @@ What stands here is only what the nightwatch does with processes and files; ever
 `Supervision`'s.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from signal import Signals
@@ -42,6 +43,9 @@ class SimulatedNight:
 
     budget: Budget
     script: Script
+    glance: Callable[["SimulatedNight"], None] | None = None
+    """Called once, at `glance_s`, to look at the night as it stands."""
+    glance_s: float = INF
 
     def __post_init__(self) -> None:
         self.start = self.budget.table.window.start
@@ -51,6 +55,14 @@ class SimulatedNight:
         self.saved_work = 0.0
         self.restarts = 0
         self.watch_killed_s = self.script.watch_killed_s
+        self.endings: dict[str, Ending] = {}
+        self.began_s: dict[str, float] = {}
+        self.supervision: Supervision | None = None
+        self.trainer: FakeTrainer | None = None
+
+    def instant(self, second: float) -> datetime:
+        """Return the instant this many seconds after the night's start."""
+        return self.start + timedelta(seconds=second)
 
     def _second(self, instant: datetime) -> float:
         return (instant - self.start).total_seconds()
@@ -61,11 +73,15 @@ class SimulatedNight:
         return self._second(self.clock.now())
 
     def _wait(self, second: float) -> None:
+        if self.glance and second > self.glance_s:
+            glance, self.glance = self.glance, None
+            self.clock.wait_until(self.start + timedelta(seconds=max(self.now_s, self.glance_s)))
+            glance(self)
         self.clock.wait_until(self.start + timedelta(seconds=second))
 
     def run(self) -> NightResult:
         """Return what came of it."""
-        endings = {}
+        endings = self.endings
         for index, slot in enumerate(self.budget.table.slots):
             up_s = self.machine.up(self.now_s)
             if up_s == INF:
@@ -76,10 +92,13 @@ class SimulatedNight:
                 endings[slot.stage.name] = Ending.NOT_STARTED
                 continue
             deadline_s = self._second(self.budget.deadline(index, started))
+            self.began_s[slot.stage.name] = self.now_s
             elastic = slot.stage.elastic
             total = INF if elastic else self.script.set_up_s if index == 0 else self.script.evaluate_s
             endings[slot.stage.name] = self._stage(elastic, total, deadline_s)
         judged, handed_over_s = self._close()
+        if self.glance:  # all was over before
+            self.glance(self)
         useful = self.saved_work if judged and self.saved_work >= 1 else 0.0
         late_s = max(0.0, handed_over_s - self.hand_over_s)
         return NightResult(handed_over_s, late_s, useful, judged, endings, self.restarts)
@@ -93,6 +112,7 @@ class SimulatedNight:
                 return Ending.CRASHED
             supervision.begin(self.now_s)
             trainer = self._trainer(trains, total, deadline_s, standing)
+            self.supervision, self.trainer = supervision, trainer
             gone = self._attempt(supervision, trainer, deadline_s)
             if gone:  # the machine went down: another nightwatch, with what was on disk
                 supervision = Supervision(standing, self.budget.costs.grace_s)

@@ -11,7 +11,8 @@ from flows.request import load_plan
 from nightshift.states import NightError
 from schedules.plan_source import find_night
 from tasks.fault_model import read_models
-from tasks.simulate import night_budget, simulate_profile
+from tasks.simulate import night_budget, scripts, simulate_profile
+from tasks.simulated_forecast import score_forecasts
 
 WAYS = {"cron": "a cron script", "retries": "retries only", "time_limit": "a time limit, no refit"}
 
@@ -26,6 +27,9 @@ def simulate_command(
         Path | None, typer.Option("--plan", help="A plan file; the built-in one without it.")
     ] = None,
     night: Annotated[str, typer.Option("--night", help="The night of the plan to simulate.")] = "",
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Also score the bedtime forecast of every night.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Simulate nights: the real planning and supervision under a virtual clock, with drawn faults."""
@@ -36,7 +40,10 @@ def simulate_command(
     profiles = []
     for name, model in read_models(faults).items():
         with err.status(f"{name}: {nights} nights"):
-            profiles.append({"profile": name, **simulate_profile(model, budget, nights, seed)})
+            profile = {"profile": name, **simulate_profile(model, budget, nights, seed)}
+            if forecast:
+                profile["forecast"] = score_forecasts(budget, scripts(model, budget, nights, seed))
+            profiles.append(profile)
     document = {"seed": seed, "nights": nights, "night": budget.table.night.name, "profiles": profiles}
     if as_json:
         print_json(document)
@@ -63,8 +70,24 @@ def _show(document: dict[str, object]) -> None:
                 f"{row['useful_share_of_bound']:.1%}",
             )
         out.print(table)
+        if "forecast" in profile:
+            _show_forecast(profile["forecast"])
     out.print(
         "possible: the machine was there long enough for the plan, and the code could train for 10 minutes; missed: no "
         "model handed over by the deadline; useful share: training in those models over the most that physics allowed",
         style="dim",
     )
+
+
+def _show_forecast(scores: dict[str, object]) -> None:
+    table = Table(
+        title=f"bedtime forecast: {scores['looked_at']} looked at, {scores['doomed']} doomed",
+        title_justify="left",
+    )
+    for column in ("forecast", "80 % range holds", "doomed called", "false alarms"):
+        table.add_column(column, justify="left" if column == "forecast" else "right")
+    naive = scores["naive"]
+    for name, row in (("nightshift", scores), ("naive extrapolation", naive)):
+        values = [row[key] for key in ("coverage_80", "recall_doomed", "false_alarms")]  # type: ignore[index]
+        table.add_row(name, *("-" if value is None else f"{value:.1%}" for value in values))
+    out.print(table)
