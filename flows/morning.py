@@ -11,9 +11,11 @@ from prefect.states import Completed
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from schedules.clock import SystemClock
+from tasks.campaign_page import write_campaign
 from tasks.forecast import newest_run
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive
+from verdict.seal import read_seal
 
 STILL_RUNNING, NEVER_STARTED = "Still running", "Never started"
 WAIT_FOR_NIGHT_S = 120.0
@@ -34,11 +36,13 @@ def morning(home: str = "runs", wait_s: float = WAIT_FOR_NIGHT_S) -> State[None]
         alive = nightwatch_alive(run)
         name = STILL_RUNNING if alive else NEVER_STARTED
         return Completed(name=name, message=f"{run.path}: nothing was handed over yet")
+    page = write_campaign(Path(home).resolve(), read_seal(run).plan)
     if run.report_markdown.exists():
         text = run.report_markdown.read_text()
         create_markdown_artifact(markdown=text, key="morning-report", description=handoff.sentence)
     logger.info("%s: %s", handoff.word, handoff.sentence)
     logger.info("Report: %s", run.report_html)
+    logger.info("Campaign: %s", page)
     return Completed(name=handoff.word, message=handoff.sentence)
 
 

@@ -176,6 +176,11 @@ def _environment() -> Environment:
     return environment
 
 
+def render_campaign(campaign: object) -> str:
+    """Return the campaign's page, from a `tasks.campaign_page.Campaign`."""
+    return _environment().get_template("campaign.html.j2").render(campaign=campaign)
+
+
 def render(report: NightReport, template: str) -> str:
     """Return the report through one of the package's templates, `report.html.j2` or `report.md.j2`."""
     return _environment().get_template(template).render(report=report, page=Page.of(report))

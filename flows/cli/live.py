@@ -7,19 +7,23 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.console import RenderableType
 from rich.live import Live
 
 from flows.cli.night_process import outcome_of
-from flows.cli.night_view import local, night_panel
+from flows.cli.night_screen import night_screen
+from flows.cli.night_view import local
 from flows.cli.output import AsJson, err, out, print_json
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from schedules.plan import WALL_TIME
+from tasks.campaign_page import tonight, write_campaign
 from tasks.forecast import check_bedtime, newest_run, spoken_lines
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive
 from tasks.night_line import ask
+from tasks.night_seen import stage_losses
 from tasks.night_status import NightStatus, read_status
 from verdict.seal import Seal, read_seal
 
@@ -99,17 +103,23 @@ def watch_command(
     chosen = chosen_run(run, home)
     seal = read_seal(chosen)
     zone, clock = ZoneInfo(seal.timezone), seal.make_clock()
-    status = _status(chosen)
+
+    def screen() -> RenderableType:
+        status = _status(chosen)
+        losses = next((found for s in reversed(status.stages) if (found := stage_losses(chosen, s))), [])
+        return night_screen(status, losses, clock.now(), zone, *out.size)
+
     if as_json:
-        print_json(asdict(status))
+        print_json(asdict(_status(chosen)))
     elif once or not out.is_terminal:
-        out.print(night_panel(status, clock.now(), zone))
+        out.print(screen())
     else:
         real = SystemClock()
-        with Live(night_panel(status, clock.now(), zone), console=out, refresh_per_second=2) as live:
+        with Live(screen(), console=out, screen=True, auto_refresh=False) as live:
             while nightwatch_alive(chosen):
-                real.wait_until(real.now() + timedelta(seconds=0.5))
-                live.update(night_panel(_status(chosen), clock.now(), zone))
+                real.wait_until(real.now() + timedelta(seconds=1))
+                live.update(screen(), refresh=True)
+        out.print(screen())
 
 
 def _status(run: RunDir) -> NightStatus:
@@ -141,10 +151,16 @@ def morning_command(run: RunOption = None, home: HomeOption = Path("runs"), as_j
         err.print(f"{chosen.path.name} {state}; hand-over is planned for {hand_over}", highlight=False)
         raise typer.Exit(2)
     outcome = outcome_of(chosen)
+    seal = read_seal(chosen)
+    campaign = write_campaign(Path(seal.home), seal.plan)
     if as_json:
-        print_json({"nights": [outcome.document]})
+        print_json({"nights": [outcome.document], "campaign": str(campaign)})
         return
     out.print(f"{outcome.word}  {outcome.sentence}", highlight=False, markup=False, soft_wrap=True)
     next_step = outcome.document.get("next_step")
     out.print(f"next: {next_step}", highlight=False, markup=False, soft_wrap=True)
     out.print(f"report: {outcome.report}", highlight=False, markup=False, soft_wrap=True)
+    out.print(
+        f"tonight: {tonight(Path(seal.home), seal.plan)}", highlight=False, markup=False, soft_wrap=True
+    )
+    out.print(f"campaign: {campaign}", highlight=False, markup=False, soft_wrap=True)

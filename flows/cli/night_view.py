@@ -103,7 +103,8 @@ def _values(stage: StageStatus) -> str:
     return ", ".join(shown[:2])
 
 
-def _span(minutes: float) -> str:
+def span(minutes: float) -> str:
+    """Return a length of night in hours and minutes."""
     whole = max(0, round(minutes))
     return f"{whole // 60}:{whole % 60:02d} h" if whole >= 60 else f"{whole} min"
 
@@ -111,7 +112,7 @@ def _span(minutes: float) -> str:
 def night_panel(status: NightStatus, now: datetime, zone: ZoneInfo, width: int = 80) -> RenderableType:
     """Return the night as one screen: who it is, how long to hand-over, one line per stage, last notes."""
     hand_over = parse_utc(status.hand_over)
-    left = _span((hand_over - now).total_seconds() / 60)
+    left = span((hand_over - now).total_seconds() / 60)
     speed = "" if status.speed == 1 else f"  x{status.speed:g}"
     if status.state == HANDED_OVER:
         head = Text(

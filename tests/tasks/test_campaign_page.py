@@ -1,0 +1,69 @@
+"""The campaign's page: what it says of nights that have a word, that run, that left nothing, and of tonight."""
+
+import json
+import shutil
+
+import pytest
+from open_night import OpenNight
+from small_night import counting_plan
+
+from flows.request import load_plan
+from tasks.campaign_page import energy_kwh, read_campaign, tonight, write_campaign
+
+
+@pytest.fixture(scope="module")
+def home_with_a_night(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("campaign")
+    night = OpenNight(folder, counting_plan(folder, 20))
+    night.follow_all()
+    night.wait_over()
+    yield folder / "runs", night
+    night.end()
+
+
+def test_a_night_has_its_word_its_share_and_a_link_to_its_page(home_with_a_night):
+    home, night = home_with_a_night
+    plan = night.request.plan
+    campaign = read_campaign(home, plan)
+    [only] = campaign.nights
+    report = json.loads(night.run.report_json.read_text())
+    assert (only.word, only.sentence) == (report["word"], report["sentence"])
+    assert only.useful.endswith("%")
+    assert only.energy == ""
+    assert (home / only.link).samefile(night.run.report_html)
+    page = write_campaign(home, plan).read_text()
+    assert only.link in page
+    assert "not measured" in page
+
+
+def test_nights_of_another_campaign_are_not_shown(home_with_a_night):
+    home, _ = home_with_a_night
+    plan, _ = load_plan(None)
+    assert read_campaign(home, plan).nights == ()
+    assert "No night of this campaign has begun" in write_campaign(home, plan).read_text()
+
+
+def test_tonight_is_the_first_night_that_owes_an_answer(tmp_path):
+    plan, _ = load_plan(None)
+    assert "nightshift run fusion" in tonight(tmp_path, plan)
+    assert "by 23:00" in tonight(tmp_path, plan)
+
+
+def test_a_night_without_a_report_says_so(home_with_a_night, tmp_path):
+    home, night = home_with_a_night
+    shutil.copytree(home, tmp_path / "runs", ignore=shutil.ignore_patterns("*.sock"))
+    copied = tmp_path / "runs" / night.run.path.relative_to(home)
+    (copied / "report.json").write_text("torn")
+    (copied / "nightwatch.json").unlink()
+    [only] = read_campaign(tmp_path / "runs", night.request.plan).nights
+    assert only.state == "ended without a report"
+
+
+def test_energy_is_the_counters_way_with_a_restart_of_it_in_between(home_with_a_night):
+    _, night = home_with_a_night
+    joules = [1000.0, 3.601e6, None, 0.0, 3.6e6]
+    lines = [{} if value is None else {"energy_j": value} for value in joules]
+    night.run.gpu_samples.write_text("\n".join(map(json.dumps, lines)) + "\nbroken\n")
+    assert energy_kwh(night.run) == pytest.approx(2.0)
+    night.run.gpu_samples.unlink()
+    assert energy_kwh(night.run) is None
