@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from flows.cli import audit, data, live, machine, nights, plan, prune, resume, schedule, simulate, verdict
+from flows.cli import (
+    audit,
+    data,
+    live,
+    machine,
+    nights,
+    plan,
+    prune,
+    resume,
+    schedule,
+    simulate,
+    support,
+    verdict,
+)
 from flows.cli.output import err
 from nightshift import __version__
 from nightshift.states import NightError
@@ -49,6 +62,7 @@ app.command("report")(verdict.report_command)
 app.command("prune")(prune.prune_command)
 app.command("simulate")(simulate.simulate_command)
 app.command("audit")(audit.audit_command)
+app.command("support")(support.support_command)
 
 
 def main() -> None:
