@@ -39,6 +39,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.training_throughput
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.simulated_nights
+	$(BIN)/python -m benchmarks.bedtime_forecast
+	$(BIN)/python -m benchmarks.sampler_cost
 	$(BIN)/python -m benchmarks.hang_detection
 	$(BIN)/python -m benchmarks.annealing
 	$(BIN)/python -m benchmarks.supervision_cost

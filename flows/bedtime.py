@@ -7,8 +7,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.notify import BEDTIME_ACT, emit, tell
+from nightshift.instant import wall_now
+from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from tasks.forecast import BedtimeCheck, check_bedtime, newest_run, spoken_lines
+from tasks.forecast_model import ACT
+from tasks.notices import Notice, head_of
 from verdict.seal import read_seal
 
 
@@ -25,8 +30,15 @@ def bedtime(home: str = "runs") -> State[None]:
     try:
         check, zone = look(home)
     except NightError as error:
+        today = f"bedtime-{wall_now():%Y-%m-%d}"
+        emit(BEDTIME_ACT, "no night", Path(home).resolve() / "none", action=str(error))
+        tell(Path(home) / ".notices", Notice(today, "ACT: no night is running", str(error)))
         return Completed(name="ACT", message=f"no night is running: {error}")
     lines = spoken_lines(check, zone)
+    run = RunDir(Path(check.run_dir))
+    if check.word == ACT:
+        emit(BEDTIME_ACT, check.night, run.path, action=check.action)
+    tell(run.notices, Notice("bedtime", f"{check.word}: {check.night}", "\n".join(lines), head_of(run)))
     for line in lines:
         get_run_logger().info(line)
     text = f"# {check.word}\n\n{check.action}\n\n```\n" + "\n".join(lines[1:]) + "\n```\n"

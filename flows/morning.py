@@ -8,6 +8,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.notify import tell
+from nightshift.instant import wall_now
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from schedules.clock import SystemClock
@@ -15,6 +17,7 @@ from tasks.campaign_page import write_campaign
 from tasks.forecast import newest_run
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive
+from tasks.notices import Notice, handed_over_notice
 from verdict.seal import read_seal
 
 STILL_RUNNING, NEVER_STARTED = "Still running", "Never started"
@@ -29,13 +32,17 @@ def morning(home: str = "runs", wait_s: float = WAIT_FOR_NIGHT_S) -> State[None]
     try:
         run = newest_run(Path(home))
     except NightError as error:
+        _tell_missing(Path(home) / ".notices", NEVER_STARTED, str(error))
         return Completed(name=NEVER_STARTED, message=str(error))
     wait_while_alive(run, wait_s)
     handoff = read_handoff(run)
     if handoff is None:
         alive = nightwatch_alive(run)
         name = STILL_RUNNING if alive else NEVER_STARTED
-        return Completed(name=name, message=f"{run.path}: nothing was handed over yet")
+        message = f"{run.path}: nothing was handed over yet"
+        _tell_missing(run.notices, name, message)
+        return Completed(name=name, message=message)
+    tell(run.notices, handed_over_notice(run, str(handoff.word), handoff.sentence))
     page = write_campaign(Path(home).resolve(), read_seal(run).plan)
     if run.report_markdown.exists():
         text = run.report_markdown.read_text()
@@ -44,6 +51,10 @@ def morning(home: str = "runs", wait_s: float = WAIT_FOR_NIGHT_S) -> State[None]
     logger.info("Report: %s", run.report_html)
     logger.info("Campaign: %s", page)
     return Completed(name=handoff.word, message=handoff.sentence)
+
+
+def _tell_missing(folder: Path, name: str, text: str) -> None:
+    tell(folder, Notice(f"morning-{wall_now():%Y-%m-%d}", f"ACT: {name.lower()}", text))
 
 
 def wait_while_alive(run: RunDir, wait_s: float) -> None:

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, publish_plan, publish_verdict
+from flows.notify import RESTARTED, VERDICT, emit, tell
 from flows.request import load_plan, request_for, run_of_flow_run
 from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
@@ -30,6 +31,7 @@ from tasks.launch import NightRequest, new_run, nightwatch_alive, open_night, st
 from tasks.mirror import mirror_night
 from tasks.night_line import NightwatchGone, ask, follow
 from tasks.night_status import NightStatus, StageStatus, read_status
+from tasks.notices import handed_over_notice, preflight_notice
 from verdict.finding import read_verdict
 
 REVIVALS = 3
@@ -47,8 +49,9 @@ def open_the_night(request: NightRequest, run: RunDir) -> None:
     seal = open_night(request, run)
     logger.info("Night %s sealed in %s: data %s", seal.night.name, run.path, seal.data.name)
     if seal.preflight:
-        tell = logger.info if seal.preflight.can_answer else logger.warning
-        tell("%s", seal.preflight.sentence)
+        log = logger.info if seal.preflight.can_answer else logger.warning
+        log("%s", seal.preflight.sentence)
+        tell(run.notices, preflight_notice(run, seal.night.title, seal.preflight.sentence))
     publish_plan(seal)
 
 
@@ -57,8 +60,13 @@ def follow_stage(run: RunDir, name: str) -> State[None]:
     """Ask for a stage and follow it to its ending, which names the task's state."""
     logger = get_run_logger()
     progress = StageProgress(run, name)
+    restarts = 0
     for status in follow_step(run, name):
-        progress.show(status.stage(name))
+        stage = status.stage(name)
+        progress.show(stage)
+        if stage.restarts > restarts:
+            restarts = stage.restarts
+            emit(RESTARTED, status.night, run.path, stage=stage.title, restarts=restarts)
     stage = _status(run).stage(name)
     logger.info("%s: %s, %d restarts", stage.title, _spoken(stage), stage.restarts)
     for note in stage.notes:
@@ -93,6 +101,10 @@ def follow_report(run: RunDir) -> None:
     _wait_for(run, REPORT)
     publish_verdict(run)
     logger = get_run_logger()
+    handoff = read_handoff(run)
+    if handoff:
+        emit(VERDICT, handoff.night, run.path, word=str(handoff.word), sentence=handoff.sentence)
+        tell(run.notices, handed_over_notice(run, str(handoff.word), handoff.sentence))
     logger.info("Report: %s", run.report_html)
     logger.info("wandb: %s", mirror_night(run))
 

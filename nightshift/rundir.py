@@ -124,6 +124,11 @@ class RunDir:
         return self.path / "status.json"
 
     @property
+    def notices(self) -> Path:
+        """What a person was told of this night, one file per fact; who tells it writes it."""
+        return self.path / "notices"
+
+    @property
     def gpu_lost(self) -> Path:
         """Why the GPU was lost in mid-night; the nightwatch writes it, and what starts later does without the GPU."""
         return self.path / "gpu-lost.txt"

@@ -20,7 +20,7 @@ from nightshift.rundir import RunDir
 from nightshift.states import Ending, NightError
 from schedules.timetable import Slot
 from tasks.anchor import Anchor
-from tasks.campaign import changed_code
+from tasks.campaign import BROKE, changed_code
 from tasks.closing import HAND_OVER, JUDGE, REPORT, Closing, end_left_child
 from tasks.gpu import Gpu, find_gpus
 from tasks.gpu_lock import acquire, lock_path
@@ -29,6 +29,7 @@ from tasks.inhibit import hold_awake
 from tasks.night_board import NightBoard
 from tasks.night_line import open_line
 from tasks.night_status import NightStatus, StageStatus, read_status
+from tasks.notices import Notice, handed_over_notice, preflight_notice, send_in_background
 from tasks.orphans import end_orphans
 from tasks.process_identity import ProcessIdentity
 from tasks.stage_run import StageRun
@@ -83,6 +84,8 @@ class Nightwatch:
             self._step(HAND_OVER, lambda: self.closing.hand_over(self.hand_over_at))
             self.closing.look_ahead(self.hand_over_at)
             self._step(REPORT, self.closing.report)
+            notice = handed_over_notice(self.run, self.status.word, self.status.sentence)
+            send_in_background(self.run.notices, notice)
         finally:
             self.gpu.stop()
             if awake:
@@ -109,6 +112,8 @@ class Nightwatch:
             self.ledger.write("night-opened", seal_sha256=sha256_of(self.run.seal), pid=os.getpid())
             if self.seal.preflight:
                 self._tell(self.seal.preflight.sentence)
+                notice = preflight_notice(self.run, self.seal.night.title, self.seal.preflight.sentence)
+                send_in_background(self.run.notices, notice)
             changed = changed_code(Path(self.seal.home), self.run, self.seal)
             if changed:
                 self.ledger.write("code-changed", told=changed)
@@ -210,6 +215,9 @@ class Nightwatch:
         else:
             stage.work()
         self.anchor.send()
+        if stage.status.ending in BROKE and not self.board.stop_asked:
+            text = f"{title} ended as {stage.status.ending}; the night goes on with what is there."
+            send_in_background(self.run.notices, Notice(f"stage-{name}", f"ACT: {title}", text))
         self._finish(name)
 
 

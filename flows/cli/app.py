@@ -6,6 +6,7 @@ import typer
 
 from flows.cli import (
     audit,
+    automations,
     data,
     live,
     machine,
@@ -62,6 +63,7 @@ app.command("report")(verdict.report_command)
 app.command("prune")(prune.prune_command)
 app.command("simulate")(simulate.simulate_command)
 app.command("audit")(audit.audit_command)
+app.command("automations")(automations.automations_command)
 app.command("support")(support.support_command)
 
 

@@ -9,7 +9,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
@@ -20,6 +22,7 @@ from flows.server import client_environment, prefect_server  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
 from tasks.night_status import read_status  # noqa: E402
+from tasks.stage_standing import read_memory  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -110,6 +113,88 @@ def wait_for_stage(folder):
                 return RunDir(path.parent)
         threading.Event().wait(0.2)
     raise AssertionError("no stage began")
+
+
+def test_automations_are_installed_and_replaced_not_doubled(server):
+    for expected in ("installed", "replaced"):
+        shown = subprocess.run(
+            command("automations", "--json"),
+            env=environment(server), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert shown.returncode == 0, shown.stderr
+        assert {one["state"] for one in json.loads(shown.stdout)["automations"]} == {expected}
+    there = httpx.post(f"{server['PREFECT_API_URL']}/automations/filter", json={}).json()
+    ours = [one for one in there if one["name"].startswith("nightshift")]
+    assert len(ours) == 2
+    zombie = next(one for one in ours if "died" in one["name"])
+    assert zombie["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+    assert zombie["actions"][0]["state"] == "CRASHED"
+
+
+def test_automations_without_a_server_say_what_to_do(tmp_path):
+    for words, told in (
+        ((), "set PREFECT_API_URL"),
+        (("--api", "http://127.0.0.1:9/api"), "no Prefect server"),
+    ):
+        bare = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {
+            "PYTHONPATH": str(REPOSITORY)
+        }
+        shown = subprocess.run(
+            command("automations", *words), env=bare, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert shown.returncode == 2
+        assert told in shown.stderr
+
+
+@pytest.fixture(scope="module")
+def night_with_a_kill(server, tmp_path_factory):
+    """A night through Prefect whose trainer was killed once, all its events sent."""
+    folder = tmp_path_factory.mktemp("killed")
+    plan, data = counting_plan(folder, 60), make_data(folder / "data")
+    process = subprocess.Popen(
+        command("rehearse", "--plan", str(plan), "--data", str(data), "--speed", "60", "--json"),
+        env=environment(server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder, text=True,
+    )  # fmt: skip
+    run = wait_for_stage(folder)
+    os.kill(read_memory(run.stage("work")).running.pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return run, json.loads(out)["nights"][0]
+
+
+def events_named(server, name):
+    url = f"{server['PREFECT_API_URL']}/events/filter"
+    for _ in range(40):
+        found = httpx.post(url, json={"filter": {"event": {"name": [name]}}}).json()["events"]
+        if found:
+            return found
+        threading.Event().wait(0.5)
+    return []
+
+
+def test_a_night_puts_its_restart_and_its_verdict_into_prefects_feed(server, night_with_a_kill):
+    _, night = night_with_a_kill
+    [restart] = events_named(server, "nightshift.stage.restarted")
+    assert restart["payload"] == {"stage": "Small work", "restarts": 1}
+    assert restart["resource"]["prefect.resource.name"] == "small"
+    words = [event["payload"]["word"] for event in events_named(server, "nightshift.verdict")]
+    assert night["word"] in words
+
+
+def test_the_prefect_ui_and_the_report_show_the_word(server, night_with_a_kill, chromium):
+    run, night = night_with_a_kill
+    flow_run_id = json.loads(run.flow_identity.read_text())["flow_run_id"]
+    ui = server["PREFECT_API_URL"].removesuffix("/api")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{ui}/runs/flow-run/{flow_run_id}")
+        page.get_by_text(night["word"], exact=False).first.wait_for(timeout=30_000)
+        page.goto(f"{ui}/artifacts")
+        page.get_by_text("small-criteria").first.wait_for(timeout=30_000)
+        page.goto(run.report_html.as_uri())
+        assert page.locator("html").get_attribute("data-word") == night["word"]
+        browser.close()
 
 
 def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
