@@ -19,8 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 night: $(STAMP)
 	$(BIN)/nightshift rehearse
 
+# Two workers, a file to each: most tests wait for real nights. `make test TESTS=tests/verdict` runs some.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

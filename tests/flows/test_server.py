@@ -200,7 +200,7 @@ def test_the_prefect_ui_and_the_report_show_the_word(server, night_with_a_kill, 
 def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
     begin = (datetime.now(UTC) + timedelta(seconds=95)).replace(second=0, microsecond=0)
     begin += timedelta(minutes=1) if begin - datetime.now(UTC) < timedelta(seconds=45) else timedelta()
-    plan, data = counting_plan(tmp_path, 40), make_data(tmp_path / "data")
+    plan, data = counting_plan(tmp_path, 400), make_data(tmp_path / "data")  # alive until its deadline
     text = plan.read_text().replace("Europe/Berlin", "UTC")
     for old, minutes in (("23:00", 0), ("23:05", 5), ("23:20", 20)):
         text = text.replace(old, f"{begin + timedelta(minutes=minutes):%H:%M}")
