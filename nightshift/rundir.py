@@ -124,6 +124,11 @@ class RunDir:
         return self.path / "status.json"
 
     @property
+    def mirror(self) -> Path:
+        """Where the night is mirrored in Weights & Biases, or why it is not; the mirror writes it."""
+        return self.path / "mirror.txt"
+
+    @property
     def notices(self) -> Path:
         """What a person was told of this night, one file per fact; who tells it writes it."""
         return self.path / "notices"

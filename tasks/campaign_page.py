@@ -1,6 +1,5 @@
 """The campaign on one page: every night's word, gain with its range, useful share, energy; and what to do tonight."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from schedules.plan import Plan
 from tasks.campaign import MOST_TRIES, next_of_campaign, tries
+from tasks.gpu_companions import energy_kwh
 from tasks.launch import nightwatch_alive
 from tasks.report_model import NightReport
 from tasks.report_page import render_campaign
@@ -19,7 +19,6 @@ from verdict.seal import SealError, read_seal
 
 PAGE = "campaign.html"
 RUNNING, LEFT = "running", "ended without a report"
-JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -98,22 +97,8 @@ def _useful(report: NightReport) -> str:
     return f"{report.seconds.totals.get('train', 0.0) / whole:.0%}" if whole else ""
 
 
-def energy_kwh(run: RunDir) -> float | None:
-    """Return what the GPU took over the night by its own counter, or None where it has none; restarts of it counted."""
-    taken, before = 0.0, None
-    for line in run.gpu_samples.read_text().splitlines() if run.gpu_samples.is_file() else []:
-        try:
-            now = float(json.loads(line)["energy_j"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if before is not None and now >= before:
-            taken += now - before
-        before = now
-    return None if before is None else taken / JOULES_PER_KWH
-
-
 def _energy(run: RunDir) -> str:
-    kwh = energy_kwh(run)
+    kwh = energy_kwh(run.gpu_samples)
     return "" if kwh is None else f"{kwh:.2f} kWh"
 
 

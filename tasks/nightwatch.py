@@ -26,6 +26,7 @@ from tasks.gpu import Gpu, find_gpus
 from tasks.gpu_lock import acquire, lock_path
 from tasks.gpu_watch import GpuWatch
 from tasks.inhibit import hold_awake
+from tasks.mirror import start_live_mirror
 from tasks.night_board import NightBoard
 from tasks.night_line import open_line
 from tasks.night_status import NightStatus, StageStatus, read_status
@@ -122,6 +123,7 @@ class Nightwatch:
             self.ledger.write("orphan-ended", trainer=name)
             self._tell(f"A trainer of an earlier night still ran and was ended: {name}")
         self.gpu.begin(gpus, reason)
+        start_live_mirror(self.run)
         self.anchor.send()
         self._show()
 

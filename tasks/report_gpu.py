@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 from nightshift.rundir import RunDir
-from tasks.report_model import Facts, StageReport
+from nightshift.states import Metric
+from tasks.gpu_companions import companions
+from tasks.night_seconds import Spent
+from tasks.report_model import Facts, SecondsReport, StageReport
 from tasks.report_records import SealRecord
 from verdict.utilisation import read_samples, utilisation
 
 
-def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, seal: SealRecord | None) -> Facts:
+def gpu_facts(
+    run: RunDir, stages: Sequence[StageReport], told: str, seal: SealRecord | None, seconds: SecondsReport
+) -> Facts:
     """Return samples and busy share from first start to last end, or the reason for none.
 
     `told` is the nightwatch's word on the GPU: its name, or why there is none.
@@ -25,9 +30,14 @@ def gpu_facts(run: RunDir, stages: Sequence[StageReport], told: str, seal: SealR
     use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0)
     if use is None:
         return {"reason": "no sample falls into the stages"}
+    criteria = seal.night.criteria if seal else ()
+    asked = [c.above for c in criteria if c.metric is Metric.GPU_UTILISATION_PCT and c.above]
+    pieces = [(begin, end, Spent(spent)) for begin, end, spent in seconds.pieces]
+    idle = bool(asked) and use.high_pct < asked[0]
+    speed = seal.speed if seal else 1.0
     return {
         "samples": use.samples,
         "busy_low_pct": round(use.low_pct, 1),
         "busy_high_pct": round(use.high_pct, 1),
         "coverage": round(use.coverage, 3),
-    }
+    } | companions(run.gpu_samples, min(starts), max(ends), speed, pieces, idle)

@@ -37,6 +37,7 @@ def read_report(run: RunDir) -> NightReport:
     curves, odd_values = read_curves(run, [stage.name for stage in stages])
     zone, odd_zone = _zone(seal.timezone if seal else "UTC")
     told, aside = status.gpu if status else "", _set_aside(seal)
+    seconds = seconds_report(run, seal, _deadline(seal, status, handoff))
     fields = _judged(believed) | _handed_over(handoff) | _sealed(run, seal)
     return NightReport.model_validate(
         fields
@@ -61,9 +62,9 @@ def read_report(run: RunDir) -> NightReport:
             "curves": curves,
             "timezone": zone,
             "gpu": told,
-            "gpu_use": gpu_facts(run, stages, told, seal),
+            "gpu_use": gpu_facts(run, stages, told, seal, seconds),
             "anchored": chain.anchored,
-            "seconds": seconds_report(run, seal, _deadline(seal, status, handoff)),
+            "seconds": seconds,
         }
         | _choice(run, files, [stage.name for stage in stages])
     )

@@ -45,6 +45,14 @@ LABELS = {
     "build_s": "build (s)",
     "busy_low_pct": "busy at least (%)",
     "busy_high_pct": "busy at most (%)",
+    "p5_pct": "busy, 5th percentile (%)",
+    "p50_pct": "busy, median (%)",
+    "p95_pct": "busy, 95th percentile (%)",
+    "processors_active_pct": "processors active (%)",
+    "least_free_memory_gib": "least free memory (GiB)",
+    "throttled_share": "share of samples throttled",
+    "energy_kwh": "energy (kWh)",
+    "idle_gaps": "idle for more than 5 s (times, real seconds)",
 }
 """Keys of the document whose words are not simply the key's."""
 UNITS = {Metric.INFERENCE_MS: " ms", Metric.GPU_UTILISATION_PCT: " %"}

@@ -202,7 +202,7 @@ def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
     begin += timedelta(minutes=1) if begin - datetime.now(UTC) < timedelta(seconds=45) else timedelta()
     plan, data = counting_plan(tmp_path, 400), make_data(tmp_path / "data")  # alive until its deadline
     text = plan.read_text().replace("Europe/Berlin", "UTC")
-    for old, minutes in (("23:00", 0), ("23:05", 5), ("23:20", 20)):
+    for old, minutes in (("23:00", 0), ("23:05", 12), ("23:20", 20)):
         text = text.replace(old, f"{begin + timedelta(minutes=minutes):%H:%M}")
     plan.write_text(text)
     shown = subprocess.run(

@@ -8,7 +8,7 @@ from open_night import OpenNight
 from small_night import counting_plan
 
 from flows.request import load_plan
-from tasks.campaign_page import energy_kwh, read_campaign, tonight, write_campaign
+from tasks.campaign_page import read_campaign, tonight, write_campaign
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +57,3 @@ def test_a_night_without_a_report_says_so(home_with_a_night, tmp_path):
     (copied / "nightwatch.json").unlink()
     [only] = read_campaign(tmp_path / "runs", night.request.plan).nights
     assert only.state == "ended without a report"
-
-
-def test_energy_is_the_counters_way_with_a_restart_of_it_in_between(home_with_a_night):
-    _, night = home_with_a_night
-    joules = [1000.0, 3.601e6, None, 0.0, 3.6e6]
-    lines = [{} if value is None else {"energy_j": value} for value in joules]
-    night.run.gpu_samples.write_text("\n".join(map(json.dumps, lines)) + "\nbroken\n")
-    assert energy_kwh(night.run) == pytest.approx(2.0)
-    night.run.gpu_samples.unlink()
-    assert energy_kwh(night.run) is None

@@ -119,15 +119,15 @@ def test_no_driver_is_a_value_and_mig_is_named(nvml):
     assert read(nvml)["reason"] == "no NVIDIA GPU: Driver Not Loaded"
 
 
-def night(opened, tmp_path, monkeypatch, nvml, trainer="count.py", steps=120):
-    """Return an opened night of 20 s that asks for utilisation, its trainer counting tenths of seconds."""
+def night(opened, tmp_path, monkeypatch, nvml, trainer="count.py", steps=120, speed=60.0):
+    """Return an opened night of 1,200 s / speed that asks for utilisation, its trainer counting tenths of seconds."""
     from small_night import COUNTING_TRAINER
 
     for name, value in nvml.environment.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "count.py").write_text(COUNTING_TRAINER)
     plan = make_plan(tmp_path, sys.executable, trainer, str(steps), text=PLAN + CRITERION)
-    return opened(plan)
+    return opened(plan, speed=speed)
 
 
 def utilisation_of(run):
@@ -143,6 +143,9 @@ def test_a_night_is_judged_by_what_its_sampler_saw(opened, tmp_path, monkeypatch
     assert found.state is state, found.reason
     assert found.low == pytest.approx(pct, abs=5)
     assert read_status(small.run.status).gpu.startswith("Fake T4")
+    told = json.loads(small.run.report_json.read_text())["gpu_use"]
+    assert told["p50_pct"] == pct
+    assert ("likely_cause" in told) == (state is CriterionState.MISSED)
 
 
 def test_a_killed_sampler_is_started_again(opened, tmp_path, monkeypatch, nvml):
@@ -207,7 +210,9 @@ def test_a_trainer_that_dies_with_its_gpu_is_not_started_again_and_its_night_is_
 ):
     monkeypatch.setattr("tasks.launch.night_device", lambda: "cuda:0")
     (tmp_path / "dying.py").write_text(DYING_TRAINER)
-    small = night(opened, tmp_path, monkeypatch, nvml, "dying.py")
+    small = night(
+        opened, tmp_path, monkeypatch, nvml, "dying.py", speed=30.0
+    )  # time enough on a busy machine
     small.wait_for_events("checkpoint", 3)
     nvml.set(lost=1)
     small.follow_all()
