@@ -43,8 +43,9 @@ def main() -> None:
             subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(library), str(FAKE)], check=True)
             (folder / "nvml.txt").write_text("utilisation 90\nsm 50\nrecovery 0\n")
             environment |= {"LD_LIBRARY_PATH": name, "FAKE_NVML": str(folder / "nvml.txt")}
+        uuid = gpus[0].uuid if gpus else "GPU-fake-1-0"
         run = RunDir(folder)
-        sampler = subprocess.Popen([sys.executable, "-m", "tasks.gpu_sampler", name, "0"], env=environment)
+        sampler = subprocess.Popen([sys.executable, "-m", "tasks.gpu_sampler", name, uuid], env=environment)
         sleep(STARTED_S)
         began_s, before_s = boottime_s(), cpu_s(sampler.pid)
         sleep(asked.seconds)

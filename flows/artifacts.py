@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+import httpx
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -34,7 +36,12 @@ class StageProgress:
             return
         self.shown_s = now_s
         done = 100.0 if stage.ending else 100.0 * max(stage.share, _worked(stage))
-        description = f"{stage.title}: {_last_values(stage)}"
+        try:
+            self._show(done, f"{stage.title}: {_last_values(stage)}")
+        except httpx.HTTPError as error:
+            get_run_logger().warning("The UI could not be told how far %s is: %s", stage.title, error)
+
+    def _show(self, done: float, description: str) -> None:
         if self.artifact is None:
             created = create_progress_artifact(progress=done, key=self.key, description=description)
             self.artifact = created if isinstance(created, UUID) else None

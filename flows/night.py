@@ -16,6 +16,7 @@ from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed, Failed
 
 from flows.artifacts import StageProgress, publish_plan, publish_verdict
+from flows.night_page import NightPage
 from flows.notify import RESTARTED, VERDICT, emit, tell
 from flows.request import load_plan, request_for, run_of_flow_run
 from nightshift.checkpoint import write_atomically
@@ -33,6 +34,7 @@ from tasks.night_line import NightwatchGone, ask, follow
 from tasks.night_status import NightStatus, StageStatus, read_status
 from tasks.notices import handed_over_notice, preflight_notice
 from verdict.finding import read_verdict
+from verdict.seal import read_seal
 
 REVIVALS = 3
 """How often a step starts a dead nightwatch again."""
@@ -56,7 +58,7 @@ def open_the_night(request: NightRequest, run: RunDir) -> None:
 
 
 @task(name="Stage")
-def follow_stage(run: RunDir, name: str) -> State[None]:
+def follow_stage(run: RunDir, name: str, page: NightPage) -> State[None]:
     """Ask for a stage and follow it to its ending, which names the task's state."""
     logger = get_run_logger()
     progress = StageProgress(run, name)
@@ -64,6 +66,7 @@ def follow_stage(run: RunDir, name: str) -> State[None]:
     for status in follow_step(run, name):
         stage = status.stage(name)
         progress.show(stage)
+        page.show(status)
         if stage.restarts > restarts:
             restarts = stage.restarts
             emit(RESTARTED, status.night, run.path, stage=stage.title, restarts=restarts)
@@ -192,11 +195,13 @@ def night(
         run.flow_identity, json.dumps({"pid": os.getpid(), "flow_run_id": str(this_flow_run.id)})
     )
     open_the_night(request, run)
+    page = NightPage(run, read_seal(run).timezone)
     for stage in request.night.stages:
-        follow_stage.with_options(name=stage.title)(run, stage.name, return_state=True)
+        follow_stage.with_options(name=stage.title)(run, stage.name, page, return_state=True)
     follow_judge(run, return_state=True)
     follow_hand_over(run)
     follow_report(run)
+    page.show(_status(run), last=True)
     handoff = read_handoff(run)
     if handoff is None:
         return Failed(message="nothing was handed over")

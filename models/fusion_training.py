@@ -11,6 +11,7 @@ from models.fusion import FusionNet, new_network
 from models.fusion_designs import Design
 from models.fusion_pools import Pools, pool_ndcg
 from models.fusion_sum import load_single, save_model
+from models.gpu_ceiling import ceiling_flops_per_s, flops_per_query
 from models.losses import margin_loss
 from models.metrics import mean_ndcg
 from models.optimizer_state import moments_of, restore_moments
@@ -207,10 +208,20 @@ class Training:
         self.ending_s = boottime_s() - began_s
         self.run.phase("train")
 
+    def _say_device(self) -> None:
+        """Say what a query costs and what the device can do, for the report's MFU."""
+        candidates = self.train.index_BC.shape[1]
+        self.run.device_facts(
+            flops_per_sample=flops_per_query(self.network, candidates, self.settings.margin),
+            ceiling_flops_per_s=ceiling_flops_per_s(self.run.device),
+        )
+
     def to_the_end(self) -> bool:
         """Return whether every epoch was trained; the last weights are saved either way."""
         if self.step == 0:
             self.evaluate_and_save()
+            if self.aloud and self.run.device.startswith("cuda"):
+                self._say_device()
         saved = self.step
         whole = True
         while whole and self.epoch < self.settings.epochs:

@@ -20,7 +20,7 @@ class Event:
     """What a trainer said, and when (UTC)."""
 
     kind: str
-    """started, phase, progress, beat, metrics, checkpoint, checkpoint-failed, finished; others are ignored."""
+    """started, phase, progress, beat, metrics, device, checkpoint, checkpoint-failed, finished; others are ignored."""
     at: datetime
     step: int = 0
     samples: int = 0

@@ -134,6 +134,10 @@ class TrainerRun:
         finite, nonfinite = events.split_finite(values)
         self._say("metrics", step=step, values=finite, nonfinite=nonfinite)
 
+    def device_facts(self, **values: float) -> None:
+        """Say once what was measured of the device and the work: `flops_per_sample`, `ceiling_flops_per_s`."""
+        self._say("device", values=events.split_finite(values)[0])
+
     def save(self, step: int, write: Callable[[Path], None], **state: object) -> Path:
         """Return the checkpoint that `write` filled, whole on disk before anybody hears of it.
 

@@ -137,6 +137,8 @@ class Plan(_Frozen):
     remote) or any folder that fsspec can write to. Without it a cut or rewritten ledger cannot be shown."""
     halt_if_cannot_answer: bool = False
     """Whether a night whose data cannot answer its question is halted at 23:00; it is only told otherwise."""
+    gpus: int = Field(default=1, ge=1, le=16)
+    """How many of the GPUs that are visible a night holds, and shows to its trainers."""
     baseline_changed: str | None = None
     """Why V1.0's scores are other ones than in an earlier night, where that is meant."""
     nights: tuple[Night, ...] = Field(alias="night", min_length=1)

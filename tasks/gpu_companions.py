@@ -39,11 +39,16 @@ def _number(record: Record, name: str) -> float | None:
 
 
 def energy_kwh(path: Path) -> float | None:
-    """Return what the GPU took by its own counter, or None where it has none; it may start anew in between."""
-    joules = [value for _, record in records(path) if (value := _number(record, "energy_j")) is not None]
+    """Return what the GPUs took by their own counters, or None where they have none; one may start anew in between."""
+    joules: dict[object, list[float]] = {}
+    for _, record in records(path):
+        value = _number(record, "energy_j")
+        if value is not None:
+            joules.setdefault(record.get("gpu"), []).append(value)
     if not joules:
         return None
-    return sum(max(0.0, after - before) for before, after in pairwise(joules)) / JOULES_PER_KWH
+    taken = (max(0.0, after - before) for counter in joules.values() for before, after in pairwise(counter))
+    return sum(taken) / JOULES_PER_KWH
 
 
 def idle_gaps(lines: Sequence[tuple[datetime, Record]], speed: float) -> list[tuple[datetime, float]]:
@@ -58,6 +63,15 @@ def idle_gaps(lines: Sequence[tuple[datetime, Record]], speed: float) -> list[tu
             gaps.append((idle[0], lasted_s))
         idle = []
     return gaps
+
+
+def gaps_between(path: Path, start: datetime, end: datetime, speed: float) -> list[tuple[datetime, float]]:
+    """Return the idle stretches of every GPU between two instants, as `idle_gaps` gives them."""
+    of_each: dict[object, list[tuple[datetime, Record]]] = {}
+    for at, record in records(path):
+        if start <= at <= end:
+            of_each.setdefault(record.get("gpu"), []).append((at, record))
+    return [gap for lines in of_each.values() for gap in idle_gaps(lines, speed)]
 
 
 def companions(
@@ -86,7 +100,7 @@ def companions(
     kwh = energy_kwh(path)
     if kwh is not None:
         facts["energy_kwh"] = round(kwh, 3)
-    gaps = idle_gaps(lines, speed)
+    gaps = gaps_between(path, start, end, speed)
     if gaps:
         facts["idle_gaps"] = _by_phase(gaps, pieces)
     if idle:

@@ -1,8 +1,9 @@
-"""One night per GPU: a lock that dies with its holder."""
+"""One night per GPU: locks that die with their holder."""
 
 import fcntl
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,27 @@ class GpuLock:
         os.close(self.descriptor)
 
 
-def lock_path(gpus: list[Gpu], home: Path) -> Path:
-    """Return the lock file: one per GPU of this machine, or one per run home where there is no GPU."""
+def lock_paths(gpus: Sequence[Gpu], home: Path) -> list[Path]:
+    """Return the lock files: one per GPU of this machine, or one per run home where there is no GPU."""
     if not gpus:
-        return home / ".night-without-gpu.lock"
-    return Path(tempfile.gettempdir()) / f"nightshift-{gpus[0].uuid}.lock"
+        return [home / ".night-without-gpu.lock"]
+    return [Path(tempfile.gettempdir()) / f"nightshift-{gpu.uuid}.lock" for gpu in gpus]
+
+
+def acquire_all(paths: Sequence[Path], run: RunDir) -> list[GpuLock]:
+    """Return the locks, held for this run: all of them, or none.
+
+    Raises NightError naming the run that holds one.
+    """
+    held: list[GpuLock] = []
+    try:
+        for path in paths:
+            held.append(acquire(path, run))
+    except NightError:
+        for lock in held:
+            lock.release()
+        raise
+    return held
 
 
 def acquire(path: Path, run: RunDir) -> GpuLock:

@@ -41,7 +41,7 @@ class GpuLost(Exception):
 class GpuReader:
     """Reads one device between `open` and `close`."""
 
-    index: int
+    uuid: str
     absent: dict[str, str] = field(default_factory=dict)
     """Metric -> why it is not to be had here."""
 
@@ -51,7 +51,7 @@ class GpuReader:
         Raises pynvml.NVMLError where that fails.
         """
         pynvml.nvmlInit()
-        self.handle = pynvml.nvmlDeviceGetHandleByIndex(self.index)
+        self.handle = pynvml.nvmlDeviceGetHandleByUUID(self.uuid)
         self.activity = _Activity()
         self.seldom_s = -SELDOM_S
         self.metrics: dict[str, Callable[[], Fields]] = {

@@ -1,12 +1,14 @@
-"""The sampler process: one NVML reading a second, one JSON line each.
+"""The sampler process: one NVML reading a second of each GPU, one JSON line each.
 
-`python -m tasks.gpu_sampler RUN_DIR INDEX`. It lives as long as the nightwatch that started it, and ends by itself
-where the device is lost. A driver that does not answer is asked again, later and later, then reached anew.
+`python -m tasks.gpu_sampler RUN_DIR UUID...`. It lives as long as the nightwatch that started it, and ends by itself
+where a device is lost. A driver that does not answer is asked again, later and later, then reached anew.
 """
 
 import os
 import sys
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pynvml
@@ -24,30 +26,50 @@ REOPEN_AFTER = 3
 """Readings without any value after which the driver is reached anew."""
 
 
-def sample_until_killed(run: RunDir, index: int) -> None:
-    """Append readings until the nightwatch is gone, or the device is."""
+@dataclass
+class Sampled:
+    """One GPU and how well its driver answers."""
+
+    reader: GpuReader
+    is_open: bool = False
+    failures: int = 0
+
+    def read(self) -> Fields:
+        """Return the reading of this moment, `error` alone where the driver gives none.
+
+        Raises GpuLost where the device is gone for good.
+        """
+        try:
+            if not self.is_open:
+                self.reader.open()
+                self.is_open = True
+            record = self.reader.read(boottime_s())
+        except pynvml.NVMLError as error:
+            record = {"error": str(error)}
+        silent = set(record) <= {"error", "absent"} and "error" in record
+        self.failures = self.failures + 1 if silent else 0
+        if self.failures >= REOPEN_AFTER and self.is_open:
+            self.reader.close()
+            self.is_open = False
+        return record
+
+
+def sample_until_killed(run: RunDir, uuids: Sequence[str]) -> None:
+    """Append readings until the nightwatch is gone, or a device is."""
     nightwatch, clock = os.getppid(), environment_clock()
-    reader, failures = GpuReader(index), 0
-    is_open = False
+    gpus = [Sampled(GpuReader(uuid)) for uuid in uuids]
     never = threading.Event()
     due_s = boottime_s()
     while os.getppid() == nightwatch:
-        try:
-            if not is_open:
-                reader.open()
-                is_open = True
-            record = reader.read(boottime_s())
-        except GpuLost as error:
-            _write(run, clock, {"lost": str(error)})
-            return
-        except pynvml.NVMLError as error:
-            record = {"error": str(error)}
-        _write(run, clock, record)
-        failures = failures + 1 if set(record) <= {"error", "absent"} and "error" in record else 0
-        if failures >= REOPEN_AFTER and is_open:
-            reader.close()
-            is_open = False
+        for gpu in gpus:
+            try:
+                record = gpu.read()
+            except GpuLost as error:
+                _write(run, clock, {"gpu": gpu.reader.uuid, "lost": str(error)})
+                return
+            _write(run, clock, {"gpu": gpu.reader.uuid, **record})
         due_s = max(due_s + SAMPLE_EVERY_S, boottime_s() - SAMPLE_EVERY_S)
+        failures = min(gpu.failures for gpu in gpus)
         pause_s = min(LONGEST_BACK_OFF_S, SAMPLE_EVERY_S * 2 ** min(failures, 4)) if failures else 0.0
         never.wait(max(pause_s, due_s - boottime_s()))
 
@@ -60,4 +82,4 @@ def _write(run: RunDir, clock: Clock, record: Fields) -> None:
 
 
 if __name__ == "__main__":
-    sample_until_killed(RunDir(Path(sys.argv[1])), int(sys.argv[2]))
+    sample_until_killed(RunDir(Path(sys.argv[1])), sys.argv[2:])

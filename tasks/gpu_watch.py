@@ -33,7 +33,8 @@ class GpuWatch:
     tell: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.gpu: Gpu | None = None
+        self.gpus: list[Gpu] = []
+        self.last: dict[str, dict[str, float]] = {}
         self.sampler: subprocess.Popen[bytes] | None = None
         self.offset = 0
         self.heard_s = self.looked_s = self.started_s = boottime_s()
@@ -41,24 +42,34 @@ class GpuWatch:
         self.lost = self.run.gpu_lost.is_file()
 
     def begin(self, gpus: list[Gpu], reason: str) -> None:
-        """Say which GPU the night has, and sample it."""
-        self.status.gpu = f"{gpus[0].name} ({gpus[0].uuid})" if gpus else reason
+        """Say which GPUs the night has, and sample them."""
+        self.gpus = gpus
+        named = ", ".join(f"{gpu.name} ({gpu.uuid})" for gpu in gpus)
+        self.status.gpu = named or reason or "the GPUs that this night was sealed with are gone"
         self.ledger.write("gpu", found=len(gpus), device=self.status.gpu)
+        wanted = self.seal.plan.gpus
+        if gpus and len(gpus) < wanted:
+            self.tell(f"The plan asks for {wanted} GPUs, the night has {len(gpus)}")
         if not gpus:
             return
-        self.gpu = gpus[0]
-        if self.gpu.mig:
+        if any(gpu.mig for gpu in gpus):
             self.tell("The GPU is cut into MIG instances: NVML does not measure their utilisation")
         self.offset = self.run.gpu_samples.stat().st_size if self.run.gpu_samples.is_file() else 0
         self._start()
 
     def _start(self) -> None:
-        if self.gpu is None or self.lost:
+        if not self.gpus or self.lost:
             return
         environment = os.environ | ({"NIGHT_CLOCK": self.seal.clock} if self.seal.clock else {})
         with self.run.nightwatch_log.open("ab") as log:
             self.sampler = subprocess.Popen(
-                [sys.executable, "-m", "tasks.gpu_sampler", str(self.run.path), str(self.gpu.index)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tasks.gpu_sampler",
+                    str(self.run.path),
+                    *(gpu.uuid for gpu in self.gpus),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -106,7 +117,8 @@ class GpuWatch:
             self._lose(str(record["lost"]))
         values = {name: record[name] for name in SHOWN if isinstance(record.get(name), int | float)}
         if values:
-            self.status.gpu_values = {name: float(str(value)) for name, value in values.items()}
+            self.last[str(record.get("gpu"))] = {name: float(str(value)) for name, value in values.items()}
+            self.status.gpu_values = min(self.last.values(), key=lambda v: v.get("utilisation_pct", 0.0))
         if "recovery" in record:
             self.tell(f"The driver asks for a recovery of the GPU: {record['recovery']}")
 

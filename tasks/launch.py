@@ -21,7 +21,7 @@ from schedules.clock import RehearsalClock, SystemClock
 from schedules.plan import Night, Plan
 from schedules.timetable import timetable
 from schedules.window import night_under_way_or_next, resolve_zone
-from tasks.gpu import find_gpus, torch_without_cuda
+from tasks.gpu import find_gpus, shown_to_trainers, torch_without_cuda
 from tasks.handoff import usable_handoffs
 from tasks.judge_times import measured_judge_s
 from tasks.night_line import socket_exists
@@ -75,9 +75,9 @@ def costs_of(request: NightRequest, data: SealedData) -> ProcessCosts:
 
 
 def night_device() -> str:
-    """Return the device that a night on this machine trains on, as torch names it."""
+    """Return the device that a night on this machine trains on, as torch names it among those it is shown."""
     gpus, _ = find_gpus()
-    return f"cuda:{gpus[0].index}" if gpus and not torch_without_cuda() else "cpu"
+    return "cuda:0" if gpus and not torch_without_cuda() else "cpu"
 
 
 def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:
@@ -95,6 +95,7 @@ def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:
     refuse_too_fast(table, costs, request.speed)
     rehearsed = request.speed != 1
     code = sealed_code(request.night, request.plan_dir.resolve())
+    held = find_gpus()[0][: plan.gpus]
     seal = Seal(
         night=request.night,
         plan=plan,
@@ -108,6 +109,8 @@ def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:
         home=str(request.home.resolve()),
         plan_dir=str(request.plan_dir.resolve()),
         device=night_device(),
+        gpus=tuple(gpu.uuid for gpu in held),
+        cuda_visible=shown_to_trainers(held),
         seed=plan.seeds[0],
         nonce=secrets.token_hex(16),
         judge_sha256=judge_code_sha256(code),

@@ -113,17 +113,12 @@ def pace_of(events: list[Event], seal: Seal) -> Pace:
 
 def recent_use(run: RunDir, seal: Seal, now: datetime) -> Utilisation | None:
     """Return the GPU's utilisation over the last minutes, or None where nothing was sampled."""
-    return utilisation(read_samples(run.gpu_samples), now - LOOK_BACK, now, seal.speed)
+    return utilisation(read_samples(run.gpu_samples), now - LOOK_BACK, now, seal.speed, seal.gpus)
 
 
 def night_signs(run: RunDir, seal: Seal, status: NightStatus, now: datetime, alive: bool) -> Signs:
     """Return what a person should know of."""
-    bad = next((stage for stage in status.stages if stage.ending and stage.ending not in WELL), None)
-    broken = (
-        f"{bad.title} ended as {bad.ending}: read stages/{bad.name}/output.log, mend it, start the night again."
-        if bad
-        else ""
-    )
+    broken = _broken(seal, status, now)
     handed_over = bool(status.handed_over_at)
     dead = "" if alive or handed_over else "The nightwatch is not running: run `nightshift resume`."
     lost = (
@@ -150,6 +145,25 @@ def night_signs(run: RunDir, seal: Seal, status: NightStatus, now: datetime, ali
         loss="" if loss_trend(losses) is not False else f"The loss does not fall: {_from_to(losses)}.",
         utilisation=_idle_gpu(run, seal, status, now),
     )
+
+
+def _broken(seal: Seal, status: NightStatus, now: datetime) -> str:
+    """Return which stage ended badly or cannot be started any more, and what to do; an empty text where none."""
+    for stage in status.stages:
+        if stage.ending == Ending.NOT_STARTED:
+            told = stage.notes[-1] if stage.notes else "not started"
+            return f"{stage.title}: {told}. Look at `nightshift watch`, then start the night again."
+        if stage.ending and stage.ending not in WELL:
+            log = f"stages/{stage.name}/output.log"
+            return f"{stage.title} ended as {stage.ending}: read {log}, mend it, start the night again."
+    if status.handed_over_at:
+        return ""
+    budget = seal.budget(parse_utc(status.hand_over))
+    for index, stage in enumerate(status.stages):
+        why = None if stage.start else budget.why_not(index, now)
+        if why:
+            return f"{stage.title} will not be started: {why}. The night hands over without it."
+    return ""
 
 
 def _from_to(losses: list[float]) -> str:

@@ -22,8 +22,8 @@ from schedules.timetable import Slot
 from tasks.anchor import Anchor
 from tasks.campaign import BROKE, changed_code
 from tasks.closing import HAND_OVER, JUDGE, REPORT, Closing, end_left_child
-from tasks.gpu import Gpu, find_gpus
-from tasks.gpu_lock import acquire, lock_path
+from tasks.gpu import Gpu, installed_gpus
+from tasks.gpu_lock import acquire_all, lock_paths
 from tasks.gpu_watch import GpuWatch
 from tasks.inhibit import hold_awake
 from tasks.mirror import start_live_mirror
@@ -72,8 +72,9 @@ class Nightwatch:
 
     def watch(self) -> None:
         """Keep the night to its end: stages, judge, hand-over, report."""
-        gpus, reason = find_gpus()
-        lock = acquire(lock_path(gpus, Path(self.seal.home)), self.run)
+        installed, reason = installed_gpus()
+        gpus = [gpu for gpu in installed if gpu.uuid in self.seal.gpus]
+        locks = acquire_all(lock_paths(gpus, Path(self.seal.home)), self.run)
         awake = hold_awake(f"night {self.status.title}")
         self._open(gpus, reason)
         line = open_line(self.run, self.board, self._snapshot)
@@ -93,7 +94,8 @@ class Nightwatch:
                 awake.kill()
             drop_ballast(self.run)
             line.shutdown()
-            lock.release()
+            for lock in locks:
+                lock.release()
 
     def _open(self, gpus: list[Gpu], reason: str) -> None:
         """Say who this is, and begin: the night, or what a dead nightwatch has left of it."""

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from nightshift.rundir import RunDir
 from nightshift.states import Metric
-from tasks.gpu_companions import companions
+from tasks.gpu_companions import companions, gaps_between
+from tasks.gpu_diagnosis import spent_between
+from tasks.gpu_words import words, work_facts
 from tasks.night_seconds import Spent
 from tasks.report_model import Facts, SecondsReport, StageReport
 from tasks.report_records import SealRecord
@@ -27,17 +29,31 @@ def gpu_facts(
     if not samples or not starts or not ends:
         found = seal is not None and seal.device.startswith("cuda")
         return {"reason": "never sampled"} if found else {"reason": told or "not known"}
-    use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0)
+    use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0, seal.gpus if seal else ())
     if use is None:
-        return {"reason": "no sample falls into the stages"}
+        return {"reason": "no sample of every GPU falls into the stages"}
     criteria = seal.night.criteria if seal else ()
     asked = [c.above for c in criteria if c.metric is Metric.GPU_UTILISATION_PCT and c.above]
     pieces = [(begin, end, Spent(spent)) for begin, end, spent in seconds.pieces]
     idle = bool(asked) and use.high_pct < asked[0]
     speed = seal.speed if seal else 1.0
-    return {
-        "samples": use.samples,
-        "busy_low_pct": round(use.low_pct, 1),
-        "busy_high_pct": round(use.high_pct, 1),
-        "coverage": round(use.coverage, 3),
-    } | companions(run.gpu_samples, min(starts), max(ends), speed, pieces, idle)
+    work = work_facts(run, stages, speed)
+    used_share = work.get("mfu")
+    reading = words(
+        use,
+        gaps_between(run.gpu_samples, min(starts), max(ends), speed),
+        (max(ends) - min(starts)).total_seconds() / speed,
+        spent_between(pieces, min(starts), max(ends)),
+        used_share if isinstance(used_share, float) else None,
+    )
+    return (
+        ({"reading": reading} if reading else {})
+        | {
+            "samples": use.samples,
+            "busy_low_pct": round(use.low_pct, 1),
+            "busy_high_pct": round(use.high_pct, 1),
+            "coverage": round(use.coverage, 3),
+        }
+        | work
+        | companions(run.gpu_samples, min(starts), max(ends), speed, pieces, idle)
+    )

@@ -76,6 +76,7 @@ class SealRecord(_Lenient):
     timezone: str
     speed: float
     device: str = ""
+    gpus: tuple[str, ...] = ()
     window: WindowRecord
     data: DataRecord = DataRecord()
     nonce: str = ""

@@ -45,6 +45,8 @@ LABELS = {
     "build_s": "build (s)",
     "busy_low_pct": "busy at least (%)",
     "busy_high_pct": "busy at most (%)",
+    "mfu": "share of the device's measured ceiling used (MFU)",
+    "goodput": "work per second beside that of the best minute (goodput)",
     "p5_pct": "busy, 5th percentile (%)",
     "p50_pct": "busy, median (%)",
     "p95_pct": "busy, 95th percentile (%)",

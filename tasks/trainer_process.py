@@ -79,6 +79,8 @@ def trainer_environment(
         "NIGHT_SECOND_SINK": str(second_sink(seal, stage)),
         "PYTHONUNBUFFERED": "1",
     }
+    if seal.cuda_visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = seal.cuda_visible
     if seal.clock:
         environment["NIGHT_CLOCK"] = seal.clock
     if standing.microbatch is not None:

@@ -166,7 +166,7 @@ def _utilisation(run: RunDir, seal: Seal, judgement: Judgement) -> list[Finding]
         return []
     stage = next(stage for stage in seal.night.stages if stage.elastic)
     span = training_span(run, stage.name)
-    use = utilisation(read_samples(run.gpu_samples), *span, seal.speed) if span else None
+    use = utilisation(read_samples(run.gpu_samples), *span, seal.speed, seal.gpus) if span else None
     if use and span:
         work = work_of(read_events(run.stage(stage.name).events)[0])
         rate = goodput(work, (span[1] - span[0]).total_seconds())

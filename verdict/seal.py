@@ -124,6 +124,10 @@ class Seal(BaseModel):
     plan_dir: str
     """Folder that relative paths in a foreign trainer's command start from."""
     device: str
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that this night holds and samples, the least busy of them judged."""
+    cuda_visible: str | None = None
+    """`CUDA_VISIBLE_DEVICES` of its trainers, or None where it is not set."""
     seed: int
     nonce: str
     judge_sha256: str

@@ -30,6 +30,8 @@ class GpuReading:
     utilisation_pct: float | None
     sm_pct: float | None = None
     """Activity of the processors, where the driver tells."""
+    gpu: str = ""
+    """UUID of the device."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def read_samples(path: Path) -> list[GpuReading]:
             value = record.get("utilisation_pct")
             active = record.get("sm_pct")
             at, busy = parse_utc(record["at"]), None if value is None else float(value)
-            samples.append(GpuReading(at, busy, None if active is None else float(active)))
+            gpu = str(record.get("gpu", ""))
+            samples.append(GpuReading(at, busy, None if active is None else float(active), gpu))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return samples
@@ -73,9 +76,24 @@ def why_unsampled(path: Path) -> str:
 
 
 def utilisation(
+    samples: Sequence[GpuReading], start: datetime, end: datetime, speed: float, gpus: Sequence[str] = ()
+) -> Utilisation | None:
+    """Return the busy share of the least busy GPU between two instants; None where one was not sampled at all.
+
+    `gpus` are the devices that must have been sampled; without them, those that were.
+    """
+    of_each: dict[str, list[GpuReading]] = {gpu: [] for gpu in gpus}
+    for sample in samples:
+        of_each.setdefault(sample.gpu, []).append(sample)
+    found = [_of_one(one, start, end, speed) for one in of_each.values()]
+    known = [use for use in found if use is not None]
+    return min(known, key=lambda use: use.low_pct) if found and len(known) == len(found) else None
+
+
+def _of_one(
     samples: Sequence[GpuReading], start: datetime, end: datetime, speed: float
 ) -> Utilisation | None:
-    """Return the busy share between two instants, or None where nothing was sampled.
+    """Return the busy share of one GPU between two instants, or None where nothing was sampled.
 
     Each sample stands for the time since the one before, at most `LONGEST_GAP_S` real seconds; what
     no sample stands for could have been anything from 0 to 100 %, which gives the two bounds. The first sample

@@ -200,13 +200,14 @@ def gpu_samples(run: RunDir, busy: Callable[[int], float | None], sm_pct: float 
     """Write one NVML sample a second over the training stage; `busy` gives None where none was taken."""
     attempts = json.loads(run.stage("train").exit.read_text())["attempts"]
     start, end = parse_utc(attempts[0]["start"]), parse_utc(attempts[-1]["end"])
-    speed = read_seal(run).speed
+    seal = read_seal(run)
+    speed, gpu = seal.speed, next(iter(seal.gpus), "")
     lines = []
     for second in range(1, int((end - start).total_seconds() / speed)):
         value = busy(second)
         if value is not None:
             at = (start + timedelta(seconds=second * speed)).isoformat()
-            lines.append(json.dumps({"at": at, "utilisation_pct": value, "sm_pct": sm_pct}))
+            lines.append(json.dumps({"at": at, "gpu": gpu, "utilisation_pct": value, "sm_pct": sm_pct}))
     write_atomically(run.gpu_samples, "\n".join(lines) + "\n")
 
 

@@ -181,6 +181,21 @@ def test_a_night_puts_its_restart_and_its_verdict_into_prefects_feed(server, nig
     assert night["word"] in words
 
 
+def test_table_and_page_of_the_night_stand_in_the_ui_once_and_end_with_its_word(server, night_with_a_kill):
+    run, night = night_with_a_kill
+    flow_run_id = json.loads(run.flow_identity.read_text())["flow_run_id"]
+    wanted = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
+    found = httpx.post(f"{server['PREFECT_API_URL']}/artifacts/filter", json=wanted).json()
+    [page] = [one for one in found if one["key"] == "small-now"]
+    assert page["data"].startswith(f"# {night['word']}")
+    assert str(run.report_html) in page["data"]
+    [table] = [one for one in found if one["key"] == "small-stages"]
+    [row] = json.loads(table["data"])
+    assert (row["stage"], row["state"], row["restarts"]) == ("Small work", "finished", "1")
+    [bar] = [one for one in found if one["key"].endswith("-work-progress")]
+    assert bar["data"] == 100.0
+
+
 def test_the_prefect_ui_and_the_report_show_the_word(server, night_with_a_kill, chromium):
     run, night = night_with_a_kill
     flow_run_id = json.loads(run.flow_identity.read_text())["flow_run_id"]

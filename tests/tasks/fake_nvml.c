@@ -1,6 +1,6 @@
-/* A libnvidia-ml.so.1 for tests: one GPU whose readings and errors stand in the file that FAKE_NVML names,
+/* A libnvidia-ml.so.1 for tests: GPUs whose readings and errors stand in the file that FAKE_NVML names,
    one `key value` per line, read again at every call. `error.FUNCTION N` makes a function return N; `lost 1`
-   makes every reading return NVML_ERROR_GPU_IS_LOST. */
+   makes every reading return NVML_ERROR_GPU_IS_LOST; `utilisation.2` is that of the second of `gpus`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +43,13 @@ const char *nvmlErrorString(int code) {
 }
 int nvmlDeviceGetCount_v2(uint *count) { CHECK; *count = (uint)value("gpus", 1); return 0; }
 int nvmlDeviceGetHandleByIndex_v2(uint index, void **device) { CHECK; *device = (void *)(size_t)(index + 1); return 0; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+    CHECK;
+    int number = 0;
+    if (sscanf(uuid, "GPU-fake-%d-", &number) != 1) return 6;
+    *device = (void *)(size_t)number;
+    return 0;
+}
 int nvmlDeviceGetUUID(void *device, char *text, uint size) {
     CHECK; snprintf(text, size, "GPU-fake-%d-%d", (int)(size_t)device, (int)value("id", 0)); return 0;
 }
@@ -56,7 +63,10 @@ int nvmlDeviceGetMemoryInfo(void *device, ull *memory) {
     return 0;
 }
 int nvmlDeviceGetUtilizationRates(void *device, uint *rates) {
-    CHECK; rates[0] = (uint)value("utilisation", 90); rates[1] = 40; return 0;
+    CHECK;
+    char own[32];
+    snprintf(own, sizeof own, "utilisation.%d", (int)(size_t)device);
+    rates[0] = (uint)value(own, value("utilisation", 90)); rates[1] = 40; return 0;
 }
 int nvmlDeviceGetPowerUsage(void *device, uint *mw) { CHECK; *mw = (uint)value("power_mw", 60000); return 0; }
 int nvmlDeviceGetTotalEnergyConsumption(void *device, ull *mj) { CHECK; *mj = (ull)value("energy_mj", 1e9); return 0; }

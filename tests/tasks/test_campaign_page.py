@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from open_night import OpenNight
+from playwright.sync_api import sync_playwright
 from small_night import counting_plan
 
 from flows.request import load_plan
@@ -57,3 +58,34 @@ def test_a_night_without_a_report_says_so(home_with_a_night, tmp_path):
     (copied / "nightwatch.json").unlink()
     [only] = read_campaign(tmp_path / "runs", night.request.plan).nights
     assert only.state == "ended without a report"
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser_fits_a_phone_follows_the_keyboard_and_prints(
+    home_with_a_night, chromium, tmp_path
+):
+    home, night = home_with_a_night
+    page_file = write_campaign(home, night.request.plan)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        page.goto(page_file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.keyboard.press("Tab")
+        focused = (
+            "getComputedStyle(document.activeElement).outlineStyle + ' ' + document.activeElement.innerText"
+        )
+        style, title = page.evaluate(focused).split(" ", 1)
+        assert style != "none"
+        assert title == "Small night"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/report.html")
+        assert page.locator("h1").is_visible()
+        page.goto(page_file.as_uri())
+        page.emulate_media(media="print")
+        assert page.locator(".nights .word").is_visible()
+        ink = page.evaluate("getComputedStyle(document.querySelector('.nights p')).color")
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ink != paper
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        browser.close()

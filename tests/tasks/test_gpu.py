@@ -12,8 +12,10 @@ from open_night import ledger_kinds
 from small_night import PLAN, make_plan
 
 from nightshift.states import CriterionState
+from tasks.gpu import Gpu, shown_to_trainers, visible
 from tasks.night_status import read_status
 from verdict.finding import read_verdict
+from verdict.seal import read_seal
 
 CRITERION = """
 [[night.criterion]]
@@ -24,18 +26,20 @@ required = true
 
 READ = """
 import json, sys
+from dataclasses import asdict
 from tasks.gpu import find_gpus
 from tasks.gpu_reader import GpuLost, GpuReader
 gpus, reason = find_gpus()
 if not gpus:
     print(json.dumps({"reason": reason})); sys.exit()
-reader = GpuReader(0)
+reader = GpuReader(gpus[0].uuid)
 reader.open()
 try:
     readings = [reader.read(second) for second in (0.0, 1.0, 31.0)]
 except GpuLost as lost:
     readings = [{"lost": str(lost)}]
-print(json.dumps({"mig": gpus[0].mig, "name": gpus[0].name, "readings": readings, "absent": reader.absent}))
+told = {"gpus": [asdict(gpu) for gpu in gpus], "mig": gpus[0].mig, "name": gpus[0].name}
+print(json.dumps({**told, "readings": readings, "absent": reader.absent}))
 """
 
 
@@ -46,10 +50,9 @@ def nvml(tmp_path):
     return FakeNvml.build(folder)
 
 
-def read(nvml):
-    done = subprocess.run(
-        [sys.executable, "-c", READ], env=os.environ | nvml.environment, capture_output=True, text=True, check=True
-    )  # fmt: skip
+def read(nvml, **environment):
+    seen = os.environ | nvml.environment | environment
+    done = subprocess.run([sys.executable, "-c", READ], env=seen, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -119,14 +122,52 @@ def test_no_driver_is_a_value_and_mig_is_named(nvml):
     assert read(nvml)["reason"] == "no NVIDIA GPU: Driver Not Loaded"
 
 
-def night(opened, tmp_path, monkeypatch, nvml, trainer="count.py", steps=120, speed=60.0):
+GPUS = [Gpu(0, "GPU-aa11", "A", 1), Gpu(1, "GPU-bb22", "B", 1), Gpu(2, "GPU-cc33", "C", 1)]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "indices"),
+    [
+        (None, [0, 1, 2]),
+        ("", []),
+        ("-1", []),
+        ("1", [1]),
+        ("2,0", [2, 0]),
+        ("GPU-bb,GPU-aa11", [1, 0]),
+        ("1,7,0", [1]),
+        ("1,1", [1]),
+    ],
+)
+def test_only_visible_gpus_are_used_in_their_order(allowed, indices):
+    assert [gpu.index for gpu in visible(GPUS, allowed)] == indices
+
+
+def test_trainers_are_shown_the_nights_gpus_by_name(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    assert shown_to_trainers(GPUS[1:]) == "GPU-bb22,GPU-cc33"
+    cut = Gpu(0, "GPU-dd44", "D", 1, mig=True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5")
+    assert visible([cut], "MIG-5") == [cut]
+    assert shown_to_trainers([cut]) == "MIG-5"
+
+
+def test_a_hidden_gpu_is_not_the_nights(nvml):
+    assert read(nvml, CUDA_VISIBLE_DEVICES="")["reason"] == "CUDA_VISIBLE_DEVICES='' hides every GPU"
+
+
+def night(
+    opened, tmp_path, monkeypatch, nvml, trainer="count.py", steps=120, speed=60.0, text=PLAN + CRITERION
+):
     """Return an opened night of 1,200 s / speed that asks for utilisation, its trainer counting tenths of seconds."""
     from small_night import COUNTING_TRAINER
 
     for name, value in nvml.environment.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "count.py").write_text(COUNTING_TRAINER)
-    plan = make_plan(tmp_path, sys.executable, trainer, str(steps), text=PLAN + CRITERION)
+    # This process has loaded NVML without the fake; those that it starts have not.
+    found = [Gpu(**gpu) for gpu in read(nvml)["gpus"]]
+    monkeypatch.setattr("tasks.launch.find_gpus", lambda: (found, ""))
+    plan = make_plan(tmp_path, sys.executable, trainer, str(steps), text=text)
     return opened(plan, speed=speed)
 
 
@@ -146,6 +187,19 @@ def test_a_night_is_judged_by_what_its_sampler_saw(opened, tmp_path, monkeypatch
     told = json.loads(small.run.report_json.read_text())["gpu_use"]
     assert told["p50_pct"] == pct
     assert ("likely_cause" in told) == (state is CriterionState.MISSED)
+
+
+def test_the_least_busy_of_several_gpus_is_judged(opened, tmp_path, monkeypatch, nvml):
+    nvml.set(gpus=3, utilisation=95)
+    nvml.set(**{"utilisation.2": 70, "utilisation.3": 1})
+    two = PLAN.replace("schema = 1", "schema = 1\ngpus = 2") + CRITERION
+    small = night(opened, tmp_path, monkeypatch, nvml, text=two)
+    small.follow_all()
+    found = utilisation_of(small.run)
+    assert found.state is CriterionState.MISSED
+    assert found.low == pytest.approx(70, abs=5)
+    assert read_status(small.run.status).gpu.count("Fake T4") == 2
+    assert len(read_seal(small.run).gpus) == 2
 
 
 def test_a_killed_sampler_is_started_again(opened, tmp_path, monkeypatch, nvml):
@@ -205,6 +259,7 @@ run.finish()
 """
 
 
+@pytest.mark.alone
 def test_a_trainer_that_dies_with_its_gpu_is_not_started_again_and_its_night_is_saved(
     opened, tmp_path, monkeypatch, nvml
 ):
