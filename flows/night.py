@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tasks.mirror import mirror_night
 from tasks.night_line import NightwatchGone, ask, follow
 from tasks.night_status import NightStatus, StageStatus, read_status
 from tasks.notices import handed_over_notice, preflight_notice
+from tasks.process_identity import ProcessIdentity
 from verdict.finding import read_verdict
 from verdict.seal import read_seal
 
@@ -191,9 +193,13 @@ def night(
     if _too_late(request):
         return Completed(name="Skipped", message="too late: the hand-over of this night has passed")
     run = RunDir(Path(run_dir)) if run_dir else new_run(request)
-    write_atomically(
-        run.flow_identity, json.dumps({"pid": os.getpid(), "flow_run_id": str(this_flow_run.id)})
-    )
+    process = ProcessIdentity.of(os.getpid())
+    identity = {
+        "pid": os.getpid(),
+        "flow_run_id": str(this_flow_run.id),
+        "process": process and asdict(process),
+    }
+    write_atomically(run.flow_identity, json.dumps(identity))
     open_the_night(request, run)
     page = NightPage(run, read_seal(run).timezone)
     for stage in request.night.stages:

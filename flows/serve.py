@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections.abc import Collection
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.states import Scheduled
+from prefect.types.entrypoint import EntrypointType
 
 from flows.bedtime import bedtime
 from flows.morning import morning
 from flows.night import night
+from flows.reconcile import paused_deployments, reconcile
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from schedules.plan import Plan
@@ -29,6 +32,7 @@ from schedules.window import resolve_zone
 RUNS_AT_ONCE = 3
 """A night, its bedtime check, its morning report."""
 NIGHT, BEDTIME, MORNING = "night/nightly", "bedtime/at-bedtime", "morning/in-the-morning"
+NAMES = (NIGHT, BEDTIME, MORNING)
 Parameters = dict[str, str | float | None]
 
 
@@ -38,9 +42,17 @@ def cron_at(wall: time, zone: str) -> Schedule:
 
 
 def deployments_of(
-    plan: Plan, night_parameters: Parameters, home: str, scheduled: bool
+    plan: Plan,
+    night_parameters: Parameters,
+    home: str,
+    scheduled: bool,
+    paused: Collection[str] = (),
+    pool: str | None = None,
 ) -> list[RunnerDeployment]:
-    """Return the three deployments, with their daily schedules or without any."""
+    """Return the three deployments, with their daily schedules or without any.
+
+    Those named in `paused` stay paused. With a `pool` a worker runs them, which imports this package by itself.
+    """
     zone = resolve_zone(plan.timezone).key
     one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
     made: list[tuple[Flow[Any, Any], str, time, Parameters]] = [
@@ -55,6 +67,9 @@ def deployments_of(
             schedule=cron_at(wall, zone) if scheduled else None,
             parameters=parameters,
             concurrency_limit=one_at_a_time,
+            paused=name in paused,
+            work_pool_name=pool,
+            entrypoint_type=EntrypointType.MODULE_PATH if pool else EntrypointType.FILE_PATH,
             tags=["nightshift", plan.campaign],
             description=flow.description,
         )
@@ -102,8 +117,12 @@ def main(request_file: Path) -> None:
     """Serve the deployments that a JSON file describes, until ended."""
     request = json.loads(request_file.read_text())
     plan = Plan.model_validate(request["plan"])
-    served = deployments_of(plan, request["parameters"], request["home"], request["scheduled"])
-    serve(*served, limit=RUNS_AT_ONCE, print_starting_message=False)
+    for told in reconcile(NAMES, plan, Path(request["home"])):
+        print(f"reconciled: {told}", flush=True)
+    paused = paused_deployments(NAMES) if request["scheduled"] else set()
+    served = deployments_of(plan, request["parameters"], request["home"], request["scheduled"], paused)
+    # Schedules are not paused at the end: the next start could not tell that from a person's own pause.
+    serve(*served, pause_on_shutdown=False, limit=RUNS_AT_ONCE, print_starting_message=False)
 
 
 if __name__ == "__main__":

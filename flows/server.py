@@ -14,6 +14,7 @@ from pathlib import Path
 from nightshift.states import NightError
 
 LOOPBACK = "127.0.0.1"
+DATABASE, AUTH = "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"
 START_WITHIN_S = 90.0
 
 
@@ -24,15 +25,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def server_environment(home: Path, port: int) -> dict[str, str]:
-    """Return the environment of a local server: SQLite under the run home, loopback, no analytics."""
+def server_environment(home: Path, port: int, host: str = LOOPBACK) -> dict[str, str]:
+    """Return the environment of a local server: loopback, no analytics, SQLite under the run home.
+
+    A database that the person's own environment names is kept.
+    """
     folder = home.resolve() / ".prefect"
     folder.mkdir(parents=True, exist_ok=True)
+    database = os.environ.get(DATABASE) or f"sqlite+aiosqlite:///{folder / 'prefect.db'}"
     return os.environ | {
         "PREFECT_HOME": str(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        DATABASE: database,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_API_HOST": LOOPBACK,
+        "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
@@ -82,21 +87,26 @@ def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> No
 
 
 @contextmanager
-def prefect_server(home: Path, port: int | None = None) -> Iterator[str]:
+def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> Iterator[str]:
     """Give the API URL of a running server; one that was started here is ended again.
 
-    Raises NightError where it cannot be started.
+    Raises NightError where it cannot be started, or would be open to the network without a password.
     """
     named = os.environ.get("PREFECT_API_URL")
     if named:
         yield named
         return
+    if host != LOOPBACK and not os.environ.get(AUTH):
+        raise NightError(
+            f"--host {host} opens the Prefect server to the network: set {AUTH}=USER:PASSWORD for it, and "
+            "PREFECT_API_AUTH_STRING to the same for whoever talks to it"
+        )
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    environment = server_environment(home, port)
+    environment = server_environment(home, port, host)
     log = home / ".prefect" / "server.log"
     url = f"http://{LOOPBACK}:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,

@@ -4,12 +4,22 @@ import re
 from datetime import time
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from nightshift.states import Metric
 
 WALL_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 
@@ -27,22 +37,34 @@ def _name(value: object) -> object:
     raise ValueError(f"{value!r} is not a name: small letters, digits and '-', a letter first")
 
 
-WallTime = Annotated[time, BeforeValidator(_wall_time), PlainSerializer(lambda wall: f"{wall:%H:%M}", str)]
-Name = Annotated[str, BeforeValidator(_name)]
+WallTime = Annotated[
+    time,
+    BeforeValidator(_wall_time),
+    PlainSerializer(lambda wall: f"{wall:%H:%M}", str),
+    WithJsonSchema({"type": "string", "pattern": f"^{WALL_TIME.pattern}$"}),
+]
+Name = Annotated[
+    str, BeforeValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})
+]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 class Criterion(_Frozen):
     """One question the morning must answer."""
 
     metric: Metric
+    """What is measured; each night asks for a metric once."""
     required: bool = False
     """Whether missing it keeps the night from GO."""
     above: float | None = None
+    """The value must be more than this. Exactly one of `above`, `below` and `kept_within` is given."""
     below: float | None = None
+    """The value must be less than this."""
     kept_within: float | None = Field(None, gt=0)
     """Non-inferiority: may lose at most this much against V1.0."""
     target: float | None = None
@@ -70,9 +92,13 @@ class Stage(_Frozen):
     """One piece of a night: a trainer's command between two wall times."""
 
     name: Name
+    """Small letters, digits and `-`; the stage's folder in the run."""
     title: str = Field(min_length=1, max_length=60)
+    """What people read."""
     start: WallTime
+    """Planned begin, in the plan's time zone."""
     end: WallTime
+    """Planned end; a wall time before the start lies on the next day."""
     command: tuple[str, ...] = Field(min_length=1)
     """Argument list, never a shell string; `{python}` is this environment's interpreter."""
     minimum_min: float = Field(5, ge=0)
@@ -94,11 +120,15 @@ class Night(_Frozen):
     """One night: stages that fill the window, and what the morning asks."""
 
     name: Name
+    """Small letters, digits and `-`; what commands call the night."""
     title: str = Field(min_length=1, max_length=60)
+    """What people read."""
     judge: Literal["ranking", "candidates", "none"]
     """What the judge re-scores: a pool ranker, a candidate generator, or nothing it could load."""
     stages: tuple[Stage, ...] = Field(alias="stage", min_length=1)
+    """What runs, in order; together they fill the window, and exactly one is elastic."""
     criteria: tuple[Criterion, ...] = Field(default=(), alias="criterion")
+    """What the morning must answer."""
     claims: tuple[Literal["image", "text", "attributes"], ...] = ()
     """Modalities the night claims to use."""
     metric: str | None = None
@@ -122,12 +152,17 @@ class Plan(_Frozen):
     """A campaign of nights."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    """Version of this format."""
     campaign: Name
+    """What the nights belong to; small letters, digits and `-`."""
     timezone: str
     """A name like "Europe/Berlin", or "local" for the machine's zone."""
     starts: WallTime
+    """When every night begins."""
     bedtime_check: WallTime
+    """When a person is told how the night will go."""
     hands_over: WallTime
+    """The deadline of every night."""
     wind_down_min: float = Field(gt=0, le=120)
     """Judge, hand-over and report; lies inside each night's last stage."""
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -142,6 +177,17 @@ class Plan(_Frozen):
     baseline_changed: str | None = None
     """Why V1.0's scores are other ones than in an earlier night, where that is meant."""
     nights: tuple[Night, ...] = Field(alias="night", min_length=1)
+    """The nights, in order."""
+
+    @field_validator("anchor")
+    @classmethod
+    def _anchor_holds_no_password(cls, anchor: str | None) -> str | None:
+        if anchor and LOGIN.search(anchor):
+            raise ValueError(
+                "an address with a password in it would be sealed and shown: put the password where its library looks "
+                "for it (environment, credentials file), and leave it out here"
+            )
+        return anchor
 
     @model_validator(mode="after")
     def _nights_have_names(self) -> Self:

@@ -8,6 +8,7 @@ from flows.cli import (
     audit,
     automations,
     data,
+    deploy,
     live,
     machine,
     nights,
@@ -15,6 +16,7 @@ from flows.cli import (
     prune,
     resume,
     schedule,
+    schema,
     simulate,
     support,
     verdict,
@@ -53,6 +55,7 @@ app.command("doctor")(machine.doctor_command)
 app.command("rehearse")(nights.rehearse_command)
 app.command("run")(nights.run_command)
 app.command("start")(schedule.start_command)
+app.command("deploy")(deploy.deploy_command)
 app.command("stop")(live.stop_command)
 app.command("resume")(resume.resume_command)
 app.command("watch")(live.watch_command)
@@ -63,6 +66,7 @@ app.command("report")(verdict.report_command)
 app.command("prune")(prune.prune_command)
 app.command("simulate")(simulate.simulate_command)
 app.command("audit")(audit.audit_command)
+app.command("schema")(schema.schema_command)
 app.command("automations")(automations.automations_command)
 app.command("support")(support.support_command)
 

@@ -15,7 +15,7 @@ from flows.cli.nights import DataOption
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
 from flows.request import load_plan
-from flows.server import client_environment, prefect_server
+from flows.server import LOOPBACK, client_environment, prefect_server
 from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
 from schedules.clock import SystemClock
@@ -58,6 +58,22 @@ def one_off_times(plan: Plan, night: str, speed: float, now: datetime) -> OneOff
     )
 
 
+def night_parameters(
+    plan: Plan, file: Path, night: str, data: str | None, home: Path, speed: float
+) -> dict[str, str | float | None]:
+    """Return the parameters of the night's flow: names and absolute paths.
+
+    Raises NightError where the plan has no such night.
+    """
+    return {
+        "name": find_night(plan, night).name if night else "",
+        "plan": str(file.resolve()),
+        "data": str(Path(data).resolve()) if data else None,
+        "home": str(home),
+        "speed": speed,
+    }
+
+
 def start_command(
     plan_file: Annotated[
         Path | None, typer.Argument(metavar="[PLAN]", help="A plan file; the built-in nights without it.")
@@ -72,6 +88,12 @@ def start_command(
         bool, typer.Option("--once", help="Only the next night: one-off runs, then end.")
     ] = False,
     port: Annotated[int, typer.Option("--port", help="Port of the local Prefect server.")] = DEFAULT_PORT,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="Address the local server listens on; others than loopback need a password."
+        ),
+    ] = LOOPBACK,
     as_json: AsJson = False,
 ) -> None:
     """Serve the nights: at 23:00 the night, at 23:45 the bedtime check, at 07:00 the morning report."""
@@ -81,15 +103,9 @@ def start_command(
         raise NightError("--speed is for one-off nights: add --once, or leave it out for real nights")
     home = runs.resolve()
     home.mkdir(parents=True, exist_ok=True)
-    chosen = find_night(plan, night).name if night else _next(plan, home)
-    parameters: dict[str, str | float | None] = {
-        "name": night,
-        "plan": str(file.resolve()),
-        "data": str(Path(data).resolve()) if data else None,
-        "home": str(home),
-        "speed": speed,
-    }
-    with prefect_server(home, port) as url:
+    chosen = night or _next(plan, home)
+    parameters = night_parameters(plan, file, night, data, home, speed)
+    with prefect_server(home, port, host) as url:
         os.environ.update(client_environment(url, home))
         request = {"plan": plan.model_dump(mode="json"), "home": str(home), "scheduled": not once}
         server = _serve(home, {**request, "parameters": parameters})

@@ -1,0 +1,72 @@
+"""`nightshift deploy`: the three deployments on a Prefect server, for workers of a work pool."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.nights import DataOption
+from flows.cli.output import AsJson, OutOption, err, out, print_json
+from flows.cli.plan import warn_of_utc
+from flows.cli.schedule import night_parameters
+from flows.request import load_plan
+from nightshift.states import NightError
+from schedules.window import resolve_zone
+
+RUNS_AT_ONCE = 3
+
+
+def deploy_command(
+    plan_file: Annotated[
+        Path | None, typer.Argument(metavar="[PLAN]", help="A plan file; the built-in nights without it.")
+    ] = None,
+    data: DataOption = None,
+    runs: OutOption = Path("runs"),
+    pool: Annotated[
+        str, typer.Option("--pool", help="The work pool; made where it does not exist.")
+    ] = "nightshift",
+    night: Annotated[str, typer.Option("--night", help="This night, not the next of the campaign.")] = "",
+    speed: Annotated[float, typer.Option("--speed", help="Night seconds per second, to try it out.")] = 1.0,
+    api: Annotated[
+        str | None, typer.Option("--api", help="The server's API address; PREFECT_API_URL without it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put night, bedtime check and morning report on a Prefect server; workers of the pool run them."""
+    url = api or os.environ.get("PREFECT_API_URL")
+    if not url:
+        raise NightError("no server: set PREFECT_API_URL, or give --api http://127.0.0.1:4200/api")
+    os.environ["PREFECT_API_URL"] = url
+    plan, file = load_plan(plan_file)
+    warn_of_utc(plan)
+    home = runs.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    parameters = night_parameters(plan, file, night, data, home, speed)
+    # Imported here: Prefect takes a second to load, and reads its settings then.
+    import httpx
+
+    from flows.deploy import deploy
+
+    try:
+        names, paused = deploy(plan, parameters, home, pool)
+    except httpx.HTTPError as error:
+        hint = "; set PREFECT_API_AUTH_STRING" if "401" in str(error) else ""
+        raise NightError(f"{url}: no Prefect server that lets us in: {error}{hint}") from error
+    zone = resolve_zone(plan.timezone).key
+    worker = f"prefect worker start --pool {shlex.quote(pool)} --type process --limit {RUNS_AT_ONCE}"
+    if as_json:
+        told = {
+            "deployments": names,
+            "paused": list(paused),
+            "pool": pool,
+            "timezone": zone,
+            "worker": worker,
+        }
+        print_json({"campaign": plan.campaign, **told})
+        return
+    walls = (plan.starts, plan.bedtime_check, plan.hands_over)
+    for name, wall in zip(names, walls, strict=True):
+        out.print(f"{name}: {wall:%H:%M} {zone}{', paused' if name in paused else ''}", highlight=False)
+    err.print(f"On the machine with the GPU: {worker}", highlight=False, soft_wrap=True)

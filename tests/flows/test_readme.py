@@ -1,0 +1,168 @@
+"""Every command of the README is run as it stands there, but `make night` and `make test`.
+
+Those that take minutes run where NIGHTSHIFT_README is set, as CI does.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
+
+from open_night import OpenNight  # noqa: E402
+from small_night import counting_plan  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+FAULTS = "crash@01:10,reboot@01:45,oom@02:00,serverdown@02:30,hang@03:20,nan@04:00,diskfull@04:30"
+QUICK = {
+    "check DATA": {0, 20},
+    "plan --data DATA": {0},
+    "audit features.npz": {0, 10, 20},
+    "audit mine.py:ndcg": {0, 10, 20},
+    "audit results.csv": {0, 10, 20},
+    "audit DATA": {0, 10, 20},
+    "doctor": {0},
+    "watch": {0},
+    "bedtime": {0},
+    "morning": {0},
+    "support": {0},
+    "judge RUN": {0, 10, 20, 30},
+    "resume": {0},
+    "prune": {0},
+    "schema": {0},
+}
+"""Command -> exit codes that the README allows."""
+LONG = ("rehearse fusion --data DATA", f"rehearse fusion --speed 60 --faults {FAULTS}", "simulate")
+TOGETHER = ("start", "deploy", "run fusion", "stop", "stop --at 03:00")
+"""Run by tests of their own: what starts needs ending, and a deployment a server (`test_postgres.py`)."""
+
+
+def readme_commands():
+    text = (REPOSITORY / "README.md").read_text().replace("\\\n", " ")
+    found = re.findall(r"^    \.venv/bin/nightshift (.*)$", text, re.MULTILINE)
+    return [shlex.join(shlex.split(line, comments=True)) for line in found]
+
+
+def command(words, place):
+    told = [str(place[word]) if word in place else word for word in shlex.split(words)]
+    return [sys.executable, "-m", "flows.cli.app", *told]
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder as a person has it after a first night: data, runs, results of their own."""
+    folder = tmp_path_factory.mktemp("readme")
+    night = OpenNight(folder, counting_plan(folder, 10))
+    night.follow_all()
+    night.wait_over()
+    rng = np.random.default_rng(1)
+    np.savez(folder / "features.npz", image=rng.normal(size=(200, 64)).astype(np.float32))
+    (folder / "mine.py").write_text(
+        "import numpy as np\n\ndef ndcg(labels, scores, k=10):\n"
+        "    order = np.argsort(-np.asarray(scores), kind='stable')[:k]\n"
+        "    gains = (2.0 ** np.asarray(labels, dtype=float) - 1)\n"
+        "    discount = 1 / np.log2(np.arange(2, k + 2))\n"
+        "    best = np.sort(gains)[::-1][:k]\n"
+        "    return float((gains[order] * discount[: len(order)]).sum() / (best * discount[: len(best)]).sum())\n"
+    )
+    rows = ["query_id,system,ndcg@10"]
+    for query in range(40):
+        rows += [f"q{query},V1,{rng.uniform(0.4, 0.6):.4f}", f"q{query},new,{rng.uniform(0.5, 0.8):.4f}"]
+    (folder / "results.csv").write_text("\n".join(rows) + "\n")
+    yield {"DATA": folder / "data", "RUN": night.run.path, "folder": folder}
+    night.end()
+
+
+def test_every_command_of_the_readme_is_run_by_a_test():
+    assert sorted(set(readme_commands())) == sorted({*QUICK, *LONG, *TOGETHER})
+
+
+@pytest.mark.parametrize("words", QUICK)
+def test_a_command_does_what_the_readme_says(place, words):
+    done = subprocess.run(
+        command(words, place), cwd=place["folder"], env=environment(), capture_output=True, text=True,
+        timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode in QUICK[words], done.stdout + done.stderr
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_start_serves_until_it_is_interrupted(place):
+    served = subprocess.Popen(
+        [*command("start", place), "--port", "0"], cwd=place["folder"], env=environment(),
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    told = ""
+    while "Ctrl-C ends it" not in told:
+        line = served.stderr.readline()
+        assert line, told
+        told += line
+    assert "Prefect UI: http://127.0.0.1:" in told
+    served.send_signal(signal.SIGINT)
+    assert served.wait(60) == 0
+
+
+gated = pytest.mark.skipif(
+    "NIGHTSHIFT_README" not in os.environ, reason="SKIPPED: takes minutes; NIGHTSHIFT_README=1 runs it"
+)
+
+
+@gated
+@pytest.mark.parametrize("words", LONG)
+def test_a_long_command_does_what_the_readme_says(place, words, tmp_path):
+    data = {"DATA": place["DATA"]}
+    done = subprocess.run(
+        command(words, data),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+@gated
+def test_a_real_night_is_begun_and_given_back(tmp_path):
+    with (tmp_path / "out.txt").open("w") as out:
+        night = subprocess.Popen(
+            command("run fusion", {}), cwd=tmp_path, env=environment(), stdout=out, stderr=out
+        )
+    pause = threading.Event()
+    for _ in range(1200):
+        found = list(tmp_path.glob("runs/*/fusion/stages/*/events.jsonl"))
+        if found:
+            break
+        assert night.poll() is None, (tmp_path / "out.txt").read_text()
+        pause.wait(0.25)
+    for words in ("stop --at 03:00", "stop"):
+        done = subprocess.run(
+            command(words, {}),
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert night.wait(300) == 0, (tmp_path / "out.txt").read_text()
+    [handoff] = tmp_path.glob("runs/*/fusion/handoff.json")
+    assert json.loads(handoff.read_text())["night"] == "fusion"
