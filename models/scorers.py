@@ -57,6 +57,7 @@ LOADERS = {
     "fusion": "models.fusion_scorer",
     "ranker": "models.ranker",
     "ensemble": "models.ensemble",
+    "scores": "models.given_scores",
 }
 """`kind` in a checkpoint's state.json -> the module whose `load_scorer(checkpoint, device)` loads it."""
 

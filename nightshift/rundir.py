@@ -124,6 +124,11 @@ class RunDir:
         return self.path / "status.json"
 
     @property
+    def unlabelled(self) -> Path:
+        """The test split without its labels, for trainers of other people; the launch writes it."""
+        return self.path / "test-unlabelled.txt"
+
+    @property
     def mirror(self) -> Path:
         """Where the night is mirrored in Weights & Biases, or why it is not; the mirror writes it."""
         return self.path / "mirror.txt"

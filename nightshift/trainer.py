@@ -70,7 +70,7 @@ def open_run() -> TrainerRun:
     signal.signal(signal.SIGTERM, run._on_term)
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-    run._read_control()
+    run.read_control()
     run.started()
     _current.append(run)
     return run

@@ -98,7 +98,7 @@ class TrainerRun:
         until_s, reserved_s = self._looked
         if now_s < until_s and reserve_s <= reserved_s and not self.stop_asked:
             return False
-        self._read_control()
+        self.read_control()
         self.beat()
         if self.stop_asked or self.seconds_left() <= reserve_s:
             self.stop_reason = STOP_ASKED if self.stop_asked else DEADLINE
@@ -126,7 +126,7 @@ class TrainerRun:
         """Say how far it is; also reads the control file, so that a moved deadline arrives here."""
         self._say("progress", step=step, samples=samples, total=total, share=round(share, 6))
         self.step = step
-        self._read_control()
+        self.read_control()
         self._suffer()
 
     def metrics(self, step: int, **values: float) -> None:
@@ -193,7 +193,8 @@ class TrainerRun:
         elif word == faults.HANG:
             faults.hang()
 
-    def _read_control(self) -> None:
+    def read_control(self) -> None:
+        """Take in what the nightwatch wants now; `progress` and `should_stop` do so by themselves."""
         try:
             control = json.loads(self.folder.control.read_text())
             deadline = parse_utc(control["deadline"])

@@ -27,7 +27,7 @@ def gpu_facts(
     starts = [stage.start for stage in stages if stage.start]
     ends = [stage.end for stage in stages if stage.end]
     if not samples or not starts or not ends:
-        found = seal is not None and seal.device.startswith("cuda")
+        found = seal is not None and bool(seal.gpus)
         return {"reason": "never sampled"} if found else {"reason": told or "not known"}
     use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0, seal.gpus if seal else ())
     if use is None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from models.settings import SETTINGS_OF
+from models.unlabelled import unlabelled
 from nightshift.checkpoint import newest_whole, write_atomically
 from nightshift.rundir import RunDir, StageDir
 from nightshift.states import NightError
@@ -22,7 +23,7 @@ from verdict.seal import Seal
 
 
 def write_inputs(run: RunDir, seal: Seal, stage: Stage) -> None:
-    """Write what this stage may read: never the test split."""
+    """Write what this stage may read: never the test split; somebody else's trainer gets it without its labels."""
     folder = run.stage(stage.name)
     folder.out.mkdir(parents=True, exist_ok=True)
     inputs = {
@@ -34,6 +35,9 @@ def write_inputs(run: RunDir, seal: Seal, stage: Stage) -> None:
     }
     if seal.data.images:
         inputs["images"] = seal.data.images
+    if stage.module not in SETTINGS_OF:
+        write_atomically(run.unlabelled, unlabelled(Path(seal.data.splits["test"].path), seal.data.kind))
+        inputs["test_unlabelled"] = str(run.unlabelled)
     for night, path in seal.handoffs.items():
         inputs[f"handoff.{night}"] = path
     for earlier in seal.night.stages[: seal.night.stages.index(stage)]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.stage_best import best_by_design, chosen
 from nightshift.checkpoint import STEP_FOLDER, damage, manifest_sha256, read_state
+from nightshift.given_scores import KIND
 from nightshift.rundir import RunDir
 from nightshift.states import Ending, Word
 from verdict.chain_evidence import files_not_of_tonight, opened_wrongly, read_night
@@ -39,6 +40,11 @@ class Evidence:
     reference: dict[int, Path] = field(default_factory=dict)
     """Seed -> best checkpoint of the plain alternative that the trainer compares its design with."""
     reference_words: str = ""
+
+    @property
+    def gave_scores(self) -> bool:
+        """Whether the checkpoint holds scores instead of a model that could be run here."""
+        return self.checkpoint is not None and read_state(self.checkpoint).get("kind") == KIND
 
     @property
     def stopped(self) -> bool:
@@ -128,7 +134,7 @@ def _take_best(
 
 
 def _judged_kind(kind: str, seal: Seal) -> bool:
-    wanted = {"ranking": ("fusion", "ranker", "ensemble"), "candidates": ("candidates",), "none": ()}
+    wanted = {"ranking": ("fusion", "ranker", "ensemble", KIND), "candidates": ("candidates",), "none": ()}
     return kind in wanted[seal.night.judge]
 
 

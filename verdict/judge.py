@@ -136,7 +136,11 @@ def _with_model(
     result: Judgement, run: RunDir, seal: Seal, evidence: Evidence, until_s: float, book: ScoreBook
 ) -> None:
     # Imported here: torch and FAISS take seconds to load, and each kind of night needs only its own.
-    if seal.night.judge == "ranking":
+    if evidence.gave_scores:
+        from verdict.given_judgement import judge_given
+
+        judge_given(result, run, seal, evidence, until_s, book)
+    elif seal.night.judge == "ranking":
         from verdict.ranking_judgement import judge_ranking
 
         judge_ranking(result, run, seal, evidence, until_s, book)
@@ -171,7 +175,7 @@ def _utilisation(run: RunDir, seal: Seal, judgement: Judgement) -> list[Finding]
         work = work_of(read_events(run.stage(stage.name).events)[0])
         rate = goodput(work, (span[1] - span[0]).total_seconds())
         judgement.reasons += spinning(use, asked[0].above or 0.0, rate)
-    no_gpu = "this machine has no GPU" if seal.device == "cpu" else ""
+    no_gpu = "" if seal.gpus else "this machine has no GPU"
     return [judge_utilisation(asked[0], use, why_unsampled(run.gpu_samples) or no_gpu)]
 
 

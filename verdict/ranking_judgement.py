@@ -114,7 +114,14 @@ def _not_recomputable(
     again = reextract(run, seal, evidence.stage, scorer)
     if again.note:
         result.warnings.append(again.note)
-    reasons = list(again.reasons)
+    return [*again.reasons, *stated_wrongly(run, seal, evidence, splits, result)]
+
+
+def stated_wrongly(
+    run: RunDir, seal: Seal, evidence: Evidence, splits: dict[str, ScoredSplit], result: Judgement
+) -> list[Reason]:
+    """Return where stated results are not what the scores give, or the scores tell nothing apart."""
+    reasons: list[Reason] = []
     assert evidence.checkpoint is not None
     for stated in read_stated(run, seal):
         if stated.head.get("split") == "train":
@@ -141,7 +148,7 @@ def _answer(
 ) -> Finding | None:
     test = splits["test"]
     if criterion.metric is Metric.VALIDATION_NDCG:
-        return _gain(criterion, seal, test, ndcg, result.reasons)
+        return gain_of(criterion, seal, test, ndcg, result.reasons)
     if criterion.metric is Metric.COMPLIANCE_AT_1:
         return judge_compliance(criterion, test.queries, test.new, test.v1)
     if criterion.metric is Metric.INFERENCE_MS:
@@ -172,9 +179,10 @@ def judge_data_alone(result: Judgement, seal: Seal) -> None:
             result.findings += [invalid] if invalid else []
 
 
-def _gain(
+def gain_of(
     criterion: Criterion, seal: Seal, test: ScoredSplit, ndcg: Floats, reasons: list[Reason]
 ) -> Finding:
+    """Return the finding on the gain in nDCG@10; `ndcg` is per usable query."""
     invalid = gain_without_model(criterion, seal, test, reasons)
     if invalid:
         return invalid

@@ -11,6 +11,7 @@ from flows.cli import (
     deploy,
     live,
     machine,
+    new,
     nights,
     plan,
     prune,
@@ -51,6 +52,7 @@ def _root(
 
 app.command("plan")(plan.plan_command)
 app.command("check")(data.check_command)
+app.command("new")(new.new_command)
 app.command("doctor")(machine.doctor_command)
 app.command("rehearse")(nights.rehearse_command)
 app.command("run")(nights.run_command)

@@ -40,6 +40,7 @@ QUICK = {
     "resume": {0},
     "prune": {0},
     "schema": {0},
+    "new my-night": {0},
 }
 """Command -> exit codes that the README allows."""
 LONG = ("rehearse fusion --data DATA", f"rehearse fusion --speed 60 --faults {FAULTS}", "simulate")

@@ -1,0 +1,68 @@
+"""Somebody else's trainers under a night: killed once, resumed, in time, and judged by the scores that they give."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
+
+from open_night import OpenNight  # noqa: E402
+from topics import write_topics  # noqa: E402
+
+from nightshift.events import read_events  # noqa: E402
+from nightshift.states import CriterionState, Metric  # noqa: E402
+from tasks.handoff import read_handoff  # noqa: E402
+from tasks.stage_standing import read_memory  # noqa: E402
+from verdict.finding import read_verdict  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+
+
+@pytest.fixture
+def night(tmp_path):
+    write_topics(tmp_path / "data")
+    opened = []
+
+    def open_it(name):
+        opened.append(OpenNight(tmp_path, REPOSITORY / "examples" / "nights.toml", name, speed=240.0))
+        return opened[-1]
+
+    yield open_it
+    for one in opened:
+        one.end()
+
+
+@pytest.mark.parametrize("name", ["plain-torch", "hugging-face", "lightning"])
+def test_a_foreign_trainer_is_resumed_and_judged(night, name):
+    one = night(name)
+    stage = one.run.stage("train")
+    for _ in range(600):
+        kinds = [event.kind for event in read_events(stage.events)[0]]
+        if "checkpoint" in kinds:
+            break
+        one.pause(0.1)
+
+    os.kill(read_memory(stage).running.pid, signal.SIGKILL)
+    one.follow_all("train", "judge", "hand-over", "report")
+    record = json.loads(stage.exit.read_text())
+    assert record["ending"] == "FINISHED", stage.output.read_text()[-2000:]
+    assert len(record["attempts"]) == 2
+    events = read_events(stage.events)[0]
+    again = [n for n, event in enumerate(events) if event.kind == "started"][-1]
+    first_step = next(event.step for event in events[again:] if event.kind == "progress")
+    assert first_step > 1, "it went on, and did not begin anew"
+    assert read_handoff(one.run).on_time
+    verdict = read_verdict(one.run)
+    gain = next(f for f in verdict.criteria if f.name == Metric.VALIDATION_NDCG)
+    assert gain.state is CriterionState.MET, gain.reason
+    assert gain.n > 40
+    assert str(verdict.word) == "GO", verdict.sentence
+    assert any("Scores were given in a file" in warning for warning in verdict.warnings)
+    labels = one.run.unlabelled.read_text()
+    assert '"relevance"' not in labels
+    assert '"score_v1"' in labels
