@@ -15,10 +15,11 @@ from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
 from tasks.handoff import read_handoff
 from tasks.night_status import StageStatus
+from tasks.night_words import values_told
 from verdict.finding import read_verdict
 from verdict.seal import Seal
 
-UPDATE_EVERY_S = 2.0
+UPDATE_EVERY_S = 5.0
 
 
 class StageProgress:
@@ -30,14 +31,14 @@ class StageProgress:
         self.shown_s = 0.0
 
     def show(self, stage: StageStatus) -> None:
-        """Show how far a stage is, at most every two seconds, and always its end."""
+        """Show how far a stage is, at most every five seconds, and always its end."""
         now_s = boottime_s()
         if not stage.ending and now_s - self.shown_s < UPDATE_EVERY_S:
             return
         self.shown_s = now_s
         done = 100.0 if stage.ending else 100.0 * max(stage.share, _worked(stage))
         try:
-            self._show(done, f"{stage.title}: {_last_values(stage)}")
+            self._show(done, f"{stage.title}: {values_told(stage) or stage.phase or 'starting'}")
         except httpx.HTTPError as error:
             get_run_logger().warning("The UI could not be told how far %s is: %s", stage.title, error)
 
@@ -51,11 +52,6 @@ class StageProgress:
 
 def _worked(stage: StageStatus) -> float:
     return min(1.0, stage.samples / stage.total) if stage.total else 0.0
-
-
-def _last_values(stage: StageStatus) -> str:
-    values = ", ".join(f"{name} {value:.4g}" for name, value in stage.values.items())
-    return values or stage.phase or "starting"
 
 
 def publish_plan(seal: Seal) -> None:

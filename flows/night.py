@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import Flow, flow, get_run_logger, task
+from prefect import Flow, flow, get_run_logger, tags, task
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.runtime import flow_run as this_flow_run
 from prefect.states import Completed, Failed
@@ -202,6 +202,7 @@ def night(
     write_atomically(run.flow_identity, json.dumps(identity))
     open_the_night(request, run)
     page = NightPage(run, read_seal(run).timezone)
+    page.show(_status(run))
     for stage in request.night.stages:
         follow_stage.with_options(name=stage.title)(run, stage.name, page, return_state=True)
     follow_judge(run, return_state=True)
@@ -234,7 +235,8 @@ def main(request_file: Path) -> int:
     """Return the exit code of one night run in this process, with the parameters in a JSON file."""
     parameters = json.loads(request_file.read_text())
     try:
-        state = night(**parameters, return_state=True)
+        with tags("nightshift"):
+            state = night(**parameters, return_state=True)
     except NightError as error:
         print(f"nightshift: {error}", file=sys.stderr)
         return 2

@@ -13,10 +13,10 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from nightshift.instant import boottime_s, parse_utc
 from nightshift.rundir import RunDir
 from tasks.night_status import NightStatus, StageStatus
+from tasks.night_words import gpu_told, values_told
 
 UPDATE_EVERY_S = 10.0
 LATEST = 8
-SHOWN_VALUES = 4
 
 
 @dataclass
@@ -78,7 +78,6 @@ def stage_row(stage: StageStatus, zone: ZoneInfo) -> dict[str, str]:
     end = _local(stage.end or stage.deadline or stage.planned_end, zone)
     worked = min(1.0, stage.samples / stage.total) if stage.total else 0.0
     state = stage.ending.replace("_", " ").lower() if stage.ending else stage.phase or "waiting"
-    values = [f"{name} {value:.4g}" for name, value in stage.values.items()][:SHOWN_VALUES]
     return {
         "stage": stage.title,
         "from": begin,
@@ -86,7 +85,7 @@ def stage_row(stage: StageStatus, zone: ZoneInfo) -> dict[str, str]:
         "done": "100%" if stage.ending else f"{max(worked, stage.share):.0%}",
         "state": state,
         "restarts": str(stage.restarts or ""),
-        "last values": ", ".join(values),
+        "last values": values_told(stage),
     }
 
 
@@ -100,7 +99,7 @@ def night_markdown(status: NightStatus, zone: ZoneInfo, run: RunDir, mirror: str
             f"# {status.title}: {minutes // 60}:{minutes % 60:02d} h to hand-over\n\n"
             f"{_local(status.now, zone)}, hand-over {_local(status.hand_over, zone)}\n"
         )
-    gpu = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in status.gpu_values.items())
+    gpu = gpu_told(status)
     notes = [f"- {_local(note.at, zone)} {_plain(note.text)}" for note in status.notes[-LATEST:]]
     links = [
         f"- Report in the morning: `{run.report_html}`",

@@ -171,7 +171,8 @@ def _utilisation(run: RunDir, seal: Seal, status: NightStatus, now: datetime) ->
     use = recent_use(run, seal, now)
     if use is None:
         return f"not measured: {status.gpu or 'the sampler has written nothing'}"
-    return f"{use.low_pct:.0f} to {use.high_pct:.0f} % over the last {LOOK_BACK.seconds // 60} min"
+    low, high = f"{use.low_pct:.0f}", f"{use.high_pct:.0f}"
+    return f"{low if low == high else f'{low} to {high}'} % over the last {LOOK_BACK.seconds // 60} min"
 
 
 def spoken_lines(check: BedtimeCheck, zone_name: str) -> list[str]:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flows.cli.night_view import SHOWN_VALUES, local, span
+from flows.cli.night_view import local, span
 from nightshift.instant import parse_utc
 from tasks.night_status import HANDED_OVER, NightStatus, StageStatus
+from tasks.night_words import gpu_told, values_told
 
 BARS = "▁▂▃▄▅▆▇█"
 NARROWEST = 60
@@ -72,30 +73,15 @@ def _stage_line(stage: StageStatus, zone: ZoneInfo, width: int) -> Text:
     state = (
         stage.ending.replace("_", " ").lower() if stage.ending else stage.phase if stage.start else "waiting"
     )
-    values = ", ".join(
-        f"{short} {stage.values[name]:.3g}" for name, short in SHOWN_VALUES.items() if name in stage.values
-    )
     again = f", {stage.restarts} restarts" if stage.restarts else ""
-    text = f"{stage.title[:20]:20} {begin}-{end} {done:4.0%} {state}{again}  {values}"
+    text = f"{stage.title[:20]:20} {begin}-{end} {done:4.0%} {state}{again}  {values_told(stage, 4)}"
     style = "bold" if stage.start and not stage.ending else "" if stage.ending else "dim"
     return Text(text[:width], style=style, no_wrap=True)
 
 
 def _gpu_line(status: NightStatus) -> str:
-    values = status.gpu_values
-    if not values:
-        return status.gpu or "not known yet"
-    told = []
-    if "utilisation_pct" in values:
-        told.append(f"{values['utilisation_pct']:.0f} % busy")
-    if "sm_pct" in values:
-        told.append(f"processors {values['sm_pct']:.0f} %")
-    if "memory_total_bytes" in values:
-        used, total = values.get("memory_used_bytes", 0.0), values["memory_total_bytes"]
-        told.append(f"{used / 2**30:.1f} of {total / 2**30:.1f} GiB")
-    if "power_w" in values:
-        told.append(f"{values['power_w']:.0f} W")
-    return f"{', '.join(told)}  {status.gpu}"
+    told = gpu_told(status)
+    return f"{told}  {status.gpu}" if told else status.gpu or "not known yet"
 
 
 def night_screen(

@@ -20,15 +20,8 @@ from schedules.clock import Clock, SystemClock
 from schedules.window import resolve_zone
 from tasks.launch import NightRequest
 from tasks.night_status import HANDED_OVER, NightStatus, StageStatus, read_status
+from tasks.night_words import values_told
 from verdict.seal import SealError, read_seal
-
-SHOWN_VALUES = {
-    "loss": "loss",
-    "best_value": "best nDCG",
-    "val_ndcg_at_10": "nDCG",
-    "val_recall_at_100": "recall",
-}
-"""What a trainer told -> how it is called where there is little room; two of them fit 80 columns."""
 
 
 class NightView:
@@ -77,7 +70,7 @@ class NightView:
     def _say_news(self, status: NightStatus) -> None:
         for stage in status.stages:
             if stage.ending:
-                self._once(f"{stage.title}: {stage.ending.replace('_', ' ').lower()} {_values(stage)}")
+                self._once(f"{stage.title}: {stage.ending.replace('_', ' ').lower()} {values_told(stage)}")
             elif stage.start:
                 self._once(f"{stage.title}: started {local(stage.start, self.zone)}")
         for note in status.notes:
@@ -94,13 +87,6 @@ class NightView:
 def local(instant: str, zone: ZoneInfo) -> str:
     """Return the wall time of an ISO instant."""
     return f"{parse_utc(instant).astimezone(zone):%H:%M}"
-
-
-def _values(stage: StageStatus) -> str:
-    shown = [
-        f"{short} {stage.values[name]:.3g}" for name, short in SHOWN_VALUES.items() if name in stage.values
-    ]
-    return ", ".join(shown[:2])
 
 
 def span(minutes: float) -> str:
@@ -139,7 +125,7 @@ def _stage_row(stage: StageStatus, zone: ZoneInfo) -> Sequence[RenderableType]:
         times,
         ProgressBar(total=100, completed=done, width=10),
         state,
-        _values(stage),
+        values_told(stage),
     )
 
 

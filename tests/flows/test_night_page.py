@@ -35,7 +35,7 @@ def test_a_row_says_when_how_far_and_what_was_measured(status):
         "done": "25%",
         "state": "train",
         "restarts": "2",
-        "last values": "loss 0.1235, epoch 3",
+        "last values": "loss 0.123",
     }
 
 
@@ -43,7 +43,7 @@ def test_the_page_says_how_long_and_shows_notes_as_text(status, tmp_path):
     text = night_markdown(status, ZONE, RunDir(tmp_path), "https://wandb.ai/x/y")
     assert text.startswith("# Night 1: 7:15 h to hand-over")
     assert "23:45, hand-over 07:00" in text
-    assert "GPU: Tesla T4 (utilisation pct 92)" in text
+    assert "GPU: Tesla T4 (92 % busy)" in text
     assert "23:40 a \\<script\\>alert(1)\\</script\\> \\| \\*crash\\*" in text
     assert "https://wandb.ai/x/y" in text
     status.word, status.sentence = "GO", "It ranks better."
