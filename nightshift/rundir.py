@@ -129,6 +129,11 @@ class RunDir:
         return self.path / "test-unlabelled.txt"
 
     @property
+    def published(self) -> Path:
+        """Where the night's bundle lies; who publishes it writes it."""
+        return self.path / "published.txt"
+
+    @property
     def mirror(self) -> Path:
         """Where the night is mirrored in Weights & Biases, or why it is not; the mirror writes it."""
         return self.path / "mirror.txt"

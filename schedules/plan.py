@@ -170,6 +170,9 @@ class Plan(_Frozen):
     anchor: str | None = None
     """Where the ledger's heads go, away from the run folder: `git:FOLDER` (a repository, pushed where it has a
     remote) or any folder that fsspec can write to. Without it a cut or rewritten ledger cannot be shown."""
+    publish: str | None = None
+    """Where each night's bundle goes after its hand-over: any folder that fsspec can write to (a mounted Drive, `s3://`,
+    `gs://`). `nightshift fetch` takes it from there."""
     halt_if_cannot_answer: bool = False
     """Whether a night whose data cannot answer its question is halted at 23:00; it is only told otherwise."""
     gpus: int = Field(default=1, ge=1, le=16)
@@ -179,15 +182,15 @@ class Plan(_Frozen):
     nights: tuple[Night, ...] = Field(alias="night", min_length=1)
     """The nights, in order."""
 
-    @field_validator("anchor")
+    @field_validator("anchor", "publish")
     @classmethod
-    def _anchor_holds_no_password(cls, anchor: str | None) -> str | None:
-        if anchor and LOGIN.search(anchor):
+    def _no_password_inside(cls, address: str | None) -> str | None:
+        if address and LOGIN.search(address):
             raise ValueError(
                 "an address with a password in it would be sealed and shown: put the password where its library looks "
                 "for it (environment, credentials file), and leave it out here"
             )
-        return anchor
+        return address
 
     @model_validator(mode="after")
     def _nights_have_names(self) -> Self:

@@ -24,7 +24,7 @@ from verdict.ledger import Ledger, read_ledger
 from verdict.seal import Seal
 
 JUDGE, HAND_OVER, REPORT = "judge", "hand-over", "report"
-REPORT_WITHIN_S = 60.0
+REPORT_WITHIN_S, PUBLISH_WITHIN_S = 60.0, 900.0
 SHORTEST_JUDGE_S = 5.0
 SHORTEST_SPARE_S, LOOK_AHEAD_WITHIN_S = 20.0, 300.0
 """Real seconds before the deadline from which on the next night is looked at, and for how long at most."""
@@ -94,6 +94,17 @@ class Closing:
         """Write the morning report."""
         if not run_child(self.run, self.seal, "tasks.report", self.run.nightwatch_log, REPORT_WITHIN_S):
             self.tell("The report could not be written; run `nightshift report` on this run")
+        if self.seal.plan.publish:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Give the night away; it has been handed over, so nothing waits for this but the end of the nightwatch."""
+        well = run_child(self.run, self.seal, "tasks.publish", self.run.nightwatch_log, PUBLISH_WITHIN_S)
+        self.ledger.write("published" if well else "not-published", where=str(self.seal.plan.publish))
+        if not well:
+            self.tell(
+                "The bundle could not be published (nightwatch.log says why); `nightshift publish` tries again"
+            )
 
 
 def run_child(run: RunDir, seal: Seal, module: str, output: Path, within_s: float) -> bool:

@@ -7,6 +7,7 @@ import typer
 from flows.cli import (
     audit,
     automations,
+    bundle,
     data,
     deploy,
     live,
@@ -63,6 +64,8 @@ app.command("resume")(resume.resume_command)
 app.command("watch")(live.watch_command)
 app.command("bedtime")(live.bedtime_command)
 app.command("morning")(live.morning_command)
+app.command("fetch")(bundle.fetch_command)
+app.command("publish")(bundle.publish_command)
 app.command("judge")(verdict.judge_command)
 app.command("report")(verdict.report_command)
 app.command("prune")(prune.prune_command)

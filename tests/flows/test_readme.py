@@ -41,11 +41,12 @@ QUICK = {
     "prune": {0},
     "schema": {0},
     "new my-night": {0},
+    "publish --where DRIVE": {0},
 }
 """Command -> exit codes that the README allows."""
 LONG = ("rehearse fusion --data DATA", f"rehearse fusion --speed 60 --faults {FAULTS}", "simulate")
-TOGETHER = ("start", "deploy", "run fusion", "stop", "stop --at 03:00")
-"""Run by tests of their own: what starts needs ending, and a deployment a server (`test_postgres.py`)."""
+TOGETHER = ("start", "deploy", "fetch fusion --from DRIVE", "run fusion", "stop", "stop --at 03:00")
+"""Run by tests of their own: what starts needs ending, a deployment a server (`test_postgres.py`), a bundle a night."""
 
 
 def readme_commands():
@@ -84,7 +85,7 @@ def place(tmp_path_factory):
     for query in range(40):
         rows += [f"q{query},V1,{rng.uniform(0.4, 0.6):.4f}", f"q{query},new,{rng.uniform(0.5, 0.8):.4f}"]
     (folder / "results.csv").write_text("\n".join(rows) + "\n")
-    yield {"DATA": folder / "data", "RUN": night.run.path, "folder": folder}
+    yield {"DATA": folder / "data", "RUN": night.run.path, "DRIVE": folder / "drive", "folder": folder}
     night.end()
 
 
@@ -101,6 +102,17 @@ def test_a_command_does_what_the_readme_says(place, words):
     assert done.returncode in QUICK[words], done.stdout + done.stderr
     assert done.stdout.strip()
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_published_night_is_fetched(place):
+    told = "publish --where DRIVE", "fetch small --from DRIVE --to here"
+    for words in told:
+        done = subprocess.run(
+            command(words, place), cwd=place["folder"], env=environment(), capture_output=True, text=True,
+            timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert list(place["folder"].glob("here/small-*/bundle.json"))
 
 
 def test_start_serves_until_it_is_interrupted(place):

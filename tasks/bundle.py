@@ -1,0 +1,105 @@
+"""What a night gives away: hand-over, word, proofs and a model card, listed with sizes and hashes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from nightshift.checkpoint import sha256_of
+from nightshift.rundir import RunDir
+from nightshift.states import NightError
+from tasks.handoff import Handoff, read_handoff
+from verdict.finding import read_verdict
+from verdict.seal import read_seal
+
+LISTING, CARD, LATEST = "bundle.json", "README.md", "latest.json"
+PROOFS = (
+    "seal.json",
+    "ledger.jsonl",
+    "handoff.json",
+    "judge/verdict.json",
+    "report.html",
+    "report.md",
+    "report.json",
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The files of one night, by their place in the bundle."""
+
+    name: str
+    """Date and the nonce's beginning: no two nights share it."""
+    night: str
+    files: dict[str, Path]
+    listing: str
+    """`bundle.json`: place -> size and sha256, and what the night says of itself."""
+
+
+def make_bundle(run: RunDir) -> Bundle:
+    """Return the bundle of a night that was handed over; its card is written into the run.
+
+    Raises NightError where nothing was handed over.
+    """
+    handoff = read_handoff(run)
+    if handoff is None:
+        raise NightError(f"{run.path}: nothing was handed over, so there is nothing to publish")
+    card = run.path / "model-card.md"
+    card.write_text(model_card(run, handoff))
+    files = {name: run.path / name for name in PROOFS if (run.path / name).is_file()}
+    files |= {f"handover/{one.path}": run.handover / one.path for one in handoff.files}
+    files[CARD] = card
+    listing = {
+        "night": handoff.night,
+        "date": handoff.date,
+        "nonce": handoff.nonce,
+        "word": str(handoff.word),
+        "sentence": handoff.sentence,
+        "files": {
+            place: {"size": path.stat().st_size, "sha256": sha256_of(path)}
+            for place, path in sorted(files.items())
+        },
+    }
+    name = f"{handoff.date}-{handoff.nonce[:8]}"
+    return Bundle(name, handoff.night, files, json.dumps(listing, indent=1))
+
+
+def model_card(run: RunDir, handoff: Handoff) -> str:
+    """Return what somebody who finds these weights must know, as Markdown."""
+    seal, verdict = read_seal(run), read_verdict(run)
+    rows = [
+        f"| {finding.name} | {finding.asked} | {finding.state} | {finding.reason.replace('|', '/')} |"
+        for finding in verdict.criteria
+    ]
+    usable = "may be used" if handoff.usable else "**must not be used**"
+    return "\n".join(
+        [
+            f"# {seal.night.title}: {handoff.word}",
+            "",
+            handoff.sentence,
+            "",
+            f"Trained in the night of {handoff.date} on {seal.data.name}; these weights {usable}.",
+            "",
+            "| criterion | asked | state | why |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"Encoders: {', '.join(f'{name}: {what}' for name, what in verdict.encoders.items()) or 'not known'}.",
+            "",
+            "`handover/checkpoint/` holds the weights (safetensors) with their state and manifest;",
+            "`handover/serving/`, where it is there, the path to take away (`models.serving.Scorer.load`).",
+            "`report.html` is the night's report,",
+            "`seal.json` and `ledger.jsonl` prove what was promised and what happened; `bundle.json` has every hash.",
+            "",
+        ]
+    )
+
+
+def safe_place(place: str) -> str:
+    """Return this relative path.
+
+    Raises NightError where it would leave its folder.
+    """
+    path = PurePosixPath(place)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in place or ":" in path.parts[0]:
+        raise NightError(f"{place!r} would lie outside of its folder; this bundle is not one of Nightshift's")
+    return place

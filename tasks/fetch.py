@@ -1,0 +1,105 @@
+"""Fetching last night's bundle from wherever it was published, verified to the last byte before it has its name."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+
+from nightshift.checkpoint import sha256_of
+from nightshift.states import NightError
+from tasks.bundle import LATEST, LISTING, safe_place
+from verdict.ledger import read_ledger
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A bundle that lies here now."""
+
+    folder: Path
+    night: str
+    date: str
+    word: str
+    sentence: str
+    files: int
+
+
+def fetch(where: str, night: str, target: Path) -> Fetched:
+    """Return the newest bundle of this night, now in a folder of its own in `target`; what is here already stays.
+
+    A fetch that was cut goes on where it was. Raises NightError where there is none, or a file is not as published.
+    """
+    system, root = fsspec.core.url_to_fs(where)
+    base = f"{root.rstrip('/')}/{night}"
+    pointer = _json(system, f"{base}/{LATEST}", f"{where}: no night {night!r} was published there")
+    name = safe_place(str(pointer.get("bundle", "")))
+    text = _read(system, f"{base}/{name}/{LISTING}", f"{where}: bundle {name} has no listing")
+    if hashlib.sha256(text).hexdigest() != pointer.get("sha256"):
+        raise NightError(
+            f"{where}: the listing of {name} is not the one that was published; publish the night again"
+        )
+    listing = json.loads(text)
+    folder, aside = target / f"{night}-{name}", target / f".{night}-{name}.part"
+    if not folder.exists():
+        for place, known in listing["files"].items():
+            _fetch_file(system, f"{base}/{name}/{safe_place(place)}", aside / place, known)
+        (aside / LISTING).write_bytes(text)
+        _prove(aside, listing)
+        aside.rename(folder)
+    else:
+        _check_whole(folder, listing)
+    return Fetched(
+        folder, night, listing["date"], listing["word"], listing["sentence"], len(listing["files"])
+    )
+
+
+def _read(system: fsspec.AbstractFileSystem, path: str, missing: str) -> bytes:
+    try:
+        return bytes(system.cat_file(path))
+    except FileNotFoundError as error:
+        raise NightError(missing) from error
+
+
+def _json(system: fsspec.AbstractFileSystem, path: str, missing: str) -> dict[str, object]:
+    try:
+        record = json.loads(_read(system, path, missing))
+    except ValueError as error:
+        raise NightError(f"{path}: not a pointer to a night: {error}") from error
+    return record if isinstance(record, dict) else {}
+
+
+def _fetch_file(
+    system: fsspec.AbstractFileSystem, source: str, target: Path, known: dict[str, int | str]
+) -> None:
+    if target.is_file() and target.stat().st_size == known["size"] and sha256_of(target) == known["sha256"]:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with system.open(source, "rb") as remote, part.open("wb") as file:
+            shutil.copyfileobj(remote, file)
+    except FileNotFoundError as error:
+        raise NightError(f"{source}: listed in the bundle, and not there") from error
+    if sha256_of(part) != known["sha256"]:
+        part.unlink()
+        raise NightError(f"{source}: not what the bundle's listing says; publish the night again")
+    part.rename(target)
+
+
+def _check_whole(folder: Path, listing: dict[str, dict[str, dict[str, str]]]) -> None:
+    for place, known in listing["files"].items():
+        path = folder / place
+        if not path.is_file() or sha256_of(path) != known["sha256"]:
+            raise NightError(f"{path}: was changed since it was fetched; move {folder} away and fetch again")
+
+
+def _prove(folder: Path, listing: dict[str, str]) -> None:
+    """Raise NightError where the ledger in the bundle is broken, or knows nothing of this hand-over."""
+    handed = sha256_of(folder / "handoff.json")
+    entries = read_ledger(folder / "ledger.jsonl", listing["nonce"])
+    if handed not in [entry.facts.get("handoff_sha256") for entry in entries if entry.kind == "handed-over"]:
+        raise NightError(
+            f"{folder}: the ledger in this bundle does not vouch for its hand-over; do not use it"
+        )
