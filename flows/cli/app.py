@@ -10,6 +10,7 @@ from flows.cli import (
     bundle,
     data,
     deploy,
+    keep,
     live,
     machine,
     new,
@@ -64,6 +65,7 @@ app.command("resume")(resume.resume_command)
 app.command("watch")(live.watch_command)
 app.command("bedtime")(live.bedtime_command)
 app.command("morning")(live.morning_command)
+app.command("keep")(keep.keep_command)
 app.command("fetch")(bundle.fetch_command)
 app.command("publish")(bundle.publish_command)
 app.command("judge")(verdict.judge_command)

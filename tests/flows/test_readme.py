@@ -42,6 +42,8 @@ QUICK = {
     "schema": {0},
     "new my-night": {0},
     "publish --where DRIVE": {0},
+    "keep DRIVE --once": {0},
+    "keep DRIVE --restore": {0},
 }
 """Command -> exit codes that the README allows."""
 LONG = ("rehearse fusion --data DATA", f"rehearse fusion --speed 60 --faults {FAULTS}", "simulate")

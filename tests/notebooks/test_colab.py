@@ -1,0 +1,100 @@
+"""The Colab notebook, run as it stands with a folder for the Drive: its runtime is lost once in the middle."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
+
+from small_night import COUNTING_TRAINER, PLAN, make_data, make_plan  # noqa: E402
+
+from nightshift.events import read_events  # noqa: E402
+from nightshift.rundir import RunDir  # noqa: E402
+from tasks.handoff import read_handoff  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
+NOTEBOOK = REPOSITORY / "notebooks" / "nightshift_colab.ipynb"
+
+
+@pytest.fixture
+def colab(tmp_path, monkeypatch):
+    """A Drive with data and a plan of an hour's night, and a runtime's disk that can be lost."""
+    drive, local = tmp_path / "drive", tmp_path / "local"
+    drive.mkdir()
+    make_data(drive / "data")
+    (drive / "count.py").write_text(COUNTING_TRAINER)
+    text = PLAN.replace("23:20", "00:00")
+    plan = make_plan(drive, sys.executable, "count.py", "300", text=text)
+    for name, value in {
+        "NIGHT_NAME": "small",
+        "NIGHT_PLAN": str(plan),
+        "NIGHT_SOURCE": "drive",
+        "NIGHT_SPEED": "60",
+        "NIGHT_DRIVE": str(drive),
+        "NIGHT_LOCAL": str(local),
+        "PYTHONPATH": str(REPOSITORY),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return drive, local
+
+
+def run_notebook():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(notebook, timeout=200, kernel_name="python3")
+    client.execute()
+    return notebook
+
+
+def lose_the_runtime(local: Path) -> None:
+    """Kill everything that this runtime has started and remove its disk, as the end of a Colab runtime does."""
+    mark = f"NIGHT_LOCAL={local}\0".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
+        except (OSError, ValueError):
+            continue
+    threading.Event().wait(1)
+    shutil.rmtree(local)
+
+
+def test_a_night_outlives_its_runtime(colab):
+    drive, local = colab
+    failed = []
+
+    def first_visit():
+        try:
+            run_notebook()
+        except (CellExecutionError, DeadKernelError, OSError) as error:
+            failed.append(error)
+
+    visit = threading.Thread(target=first_visit, daemon=True)
+    visit.start()
+    pause = threading.Event()
+    for _ in range(600):
+        if list(drive.glob("runs/*/small/stages/work/checkpoints/step-*/manifest.json")):
+            break
+        pause.wait(0.2)
+    lose_the_runtime(local)
+    told = run_notebook()
+    [run] = [RunDir(path.parent) for path in local.glob("runs/*/small/seal.json")]
+    assert read_handoff(run).on_time
+    events = read_events(run.stage("work").events)[0]
+    starts = [number for number, event in enumerate(events) if event.kind == "started"]
+    assert len(starts) >= 2
+    assert next(event.step for event in events[starts[-1] :] if event.kind == "progress") > 1
+    kept = RunDir(drive / run.path.relative_to(local))
+    assert read_handoff(kept).nonce == read_handoff(run).nonce
+    shown = "\n".join(str(cell.get("outputs", "")) for cell in told.cells)
+    assert "UTC on this machine" in shown
+    assert "goes on: Small night" in shown
+    assert "SLEEP" in shown or "LOOK" in shown or "ACT" in shown
