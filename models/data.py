@@ -10,12 +10,14 @@ from models.data_catalogue import catalogue
 from models.data_folder import is_folder, load_split, read_folder
 from models.data_letor import is_letor, letor_v1, load_letor, read_letor
 from models.data_production import is_production, read_production
+from models.data_sync import brought_here, is_remote
 from models.dataset import DataError, DataSource, FeatureQuery, Problem, Query
 from models.metrics import mean_ndcg
 
 __all__ = [
     "check_source",
     "corrected_example",
+    "is_remote",
     "letor_v1",
     "load_letor",
     "load_split",
@@ -32,12 +34,13 @@ def check_source(
 ) -> tuple[DataSource | None, list[Problem]]:
     """Return the data set, or None where it is refused, and every problem found in it.
 
-    `where` None is the built-in catalogue with 120 or 500 test queries.
+    `where` None is the built-in catalogue with 120 or 500 test queries; an address (`s3://`, `git+https://`) is
+    brought into the cache first. Raises DataError where it cannot be.
     """
     cache.mkdir(parents=True, exist_ok=True)
     if where is None:
         return catalogue(cache, test_queries), []
-    path = Path(where).resolve()
+    path = brought_here(str(where), cache) if is_remote(str(where)) else Path(where).resolve()
     if is_folder(path):
         return read_folder(path, cache)
     if is_letor(path):

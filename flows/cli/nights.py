@@ -14,6 +14,7 @@ from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import first_day, parse_day, warn_of_utc
 from flows.request import load_plan
 from flows.server import healthy, prefect_server, server_pid
+from models.data_sync import full_path, is_remote
 from nightshift.states import NightError
 from schedules.plan_source import find_night
 from schedules.timetable import timetable
@@ -24,7 +25,10 @@ REHEARSAL_SPEED = 200.0
 """An eight-hour night in 144 s."""
 
 DataOption = Annotated[
-    str | None, typer.Option("--data", help="A data folder or file; the built-in bar catalogue without it.")
+    str | None,
+    typer.Option(
+        "--data", help="A data folder or file, or its address; the built-in bar catalogue without it."
+    ),
 ]
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", help="A plan file; the built-in nights without it.")
@@ -81,7 +85,7 @@ def _requests(
 ) -> list[NightRequest]:
     loaded, file = load_plan(plan)
     warn_of_utc(loaded)
-    if data is not None and not Path(data).exists():
+    if data is not None and not is_remote(data) and not Path(data).exists():
         raise NightError(f"--data {data}: there is no such file or folder")
     chosen = [find_night(loaded, name) for name in names] or list(loaded.nights)
     first = parse_day(day) or first_day(loaded)
@@ -90,7 +94,7 @@ def _requests(
             plan=loaded,
             plan_dir=file.resolve().parent,
             night=night,
-            data=str(Path(data).resolve()) if data else None,
+            data=full_path(data),
             home=runs.resolve(),
             speed=speed,
             day=first + timedelta(days=number),

@@ -16,6 +16,7 @@ from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
 from flows.request import load_plan
 from flows.server import LOOPBACK, client_environment, prefect_server
+from models.data_sync import full_path
 from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
 from schedules.clock import SystemClock
@@ -68,7 +69,7 @@ def night_parameters(
     return {
         "name": find_night(plan, night).name if night else "",
         "plan": str(file.resolve()),
-        "data": str(Path(data).resolve()) if data else None,
+        "data": full_path(data),
         "home": str(home),
         "speed": speed,
     }
