@@ -22,13 +22,13 @@ night: $(STAMP)
 # Two workers, a file to each: most tests wait for real nights; those marked `alone` come last, by themselves.
 # `make test TESTS=tests/verdict` runs some (pytest's 5: none of them is so marked).
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' $(TESTS)
-	$(BIN)/python -m pytest -m alone $(TESTS) || test $$? -eq 5
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone and not world' $(TESTS)
+	$(BIN)/python -m pytest -m 'alone and not world' $(TESTS) || test $$? -eq 5
 
-# What takes minutes each: the image's install steps, and the README's long commands.
+# What needs minutes of a quiet machine: PostgreSQL with a worker, the notebook, other people's trainers, the image's
+# install steps, every command of the README.
 test-long: $(STAMP)
-	NIGHTSHIFT_IMAGE=1 NIGHTSHIFT_README=1 $(BIN)/python -m pytest tests/docker tests/flows/test_readme.py \
-	  -k 'image or long or real_night'
+	NIGHTSHIFT_IMAGE=1 NIGHTSHIFT_README=1 $(BIN)/python -m pytest -m world $(TESTS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -50,6 +50,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.bedtime_forecast
 	$(BIN)/python -m benchmarks.sampler_cost
 	$(BIN)/python -m benchmarks.gpu_nights
+	$(BIN)/python -m benchmarks.shared_tuning
 	$(BIN)/python -m benchmarks.hang_detection
 	$(BIN)/python -m benchmarks.annealing
 	$(BIN)/python -m benchmarks.supervision_cost

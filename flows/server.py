@@ -86,6 +86,16 @@ def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> No
     raise NightError(f"the Prefect server did not answer within {START_WITHIN_S:.0f} s; see {log}")
 
 
+def end(process: subprocess.Popen[bytes], within_s: float = 15.0) -> None:
+    """End a process of Prefect's: asked first, then not; one that hangs at its end must not hold the command."""
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) -> Iterator[str]:
     """Give the API URL of a running server; one that was started here is ended again.
@@ -121,9 +131,4 @@ def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) ->
         wait_for_health(url, process, log)
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)

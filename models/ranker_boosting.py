@@ -1,5 +1,6 @@
 """Growing LambdaMART members, one per fold of the training queries, each stopped on its held-out fold."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ DEFAULTS: Parameters = {
     "lambdarank_truncation_level": 30,
 }
 PATIENCE = 50
-THREADS = 2
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 
 
 @dataclass(frozen=True)

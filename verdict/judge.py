@@ -8,7 +8,7 @@ from nightshift.checkpoint import manifest_sha256, write_atomically
 from nightshift.events import read_events
 from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
-from nightshift.states import Metric, NightError, Word
+from nightshift.states import CriterionState, Metric, NightError, Word
 from verdict.criteria import metrics_judged, not_measured
 from verdict.data_evidence import examine_sealed
 from verdict.decoy import with_decoy
@@ -176,7 +176,10 @@ def _utilisation(run: RunDir, seal: Seal, judgement: Judgement) -> list[Finding]
         rate = goodput(work, (span[1] - span[0]).total_seconds())
         judgement.reasons += spinning(use, asked[0].above or 0.0, rate)
     no_gpu = "" if seal.gpus else "this machine has no GPU"
-    return [judge_utilisation(asked[0], use, why_unsampled(run.gpu_samples) or no_gpu)]
+    found = judge_utilisation(asked[0], use, why_unsampled(run.gpu_samples) or no_gpu)
+    if run.gpu_lost.is_file() and found.state is CriterionState.NOT_MEASURED:
+        found = found.model_copy(update={"reason": f"the GPU was lost in the night; {found.reason}"})
+    return [found]
 
 
 def main(path: Path) -> int:

@@ -15,7 +15,7 @@ from flows.cli.nights import DataOption
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
 from flows.request import load_plan
-from flows.server import LOOPBACK, client_environment, prefect_server
+from flows.server import LOOPBACK, client_environment, end, prefect_server
 from models.data_sync import full_path
 from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
@@ -116,8 +116,7 @@ def start_command(
             else:
                 _serve_until_stopped(plan, url, server, as_json)
         finally:
-            server.terminate()
-            server.wait(30)
+            end(server)
 
 
 def _next(plan: Plan, home: Path) -> str:

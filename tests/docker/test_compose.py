@@ -132,6 +132,7 @@ def steps():
     return [name for names in copied for name in names], [one.split() for one in runs[0].split("&&")]
 
 
+@pytest.mark.world
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(
     "NIGHTSHIFT_IMAGE" not in os.environ,

@@ -20,7 +20,7 @@ from tasks.handoff import read_handoff  # noqa: E402
 from tasks.stage_standing import read_memory  # noqa: E402
 from verdict.finding import read_verdict  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(280)]
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ sys.path[:0] = [str(REPOSITORY / "tests" / "tasks"), str(REPOSITORY / "tests" / 
 from postgres import postgres  # noqa: E402
 from small_night import counting_plan, make_data  # noqa: E402
 
-from flows.server import LOOPBACK, free_port, wait_for_health  # noqa: E402
+from flows.server import LOOPBACK, end, free_port, wait_for_health  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
 from tasks.night_status import read_status  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(400)]
 NIGHT_MIN = 60
 """At speed 60: a minute, in which a server can be killed and come back."""
 
@@ -177,8 +177,7 @@ def test_a_deployed_night_fires_by_its_schedule_in_a_worker_and_outlives_its_ser
         assert told["state_name"] == "PAUSE_AND_FIX"
         assert told["work_queue_name"]
     finally:
-        os.killpg(worker.pid, signal.SIGTERM)
-        worker.wait(60)
+        end(worker)
 
 
 def test_what_a_person_paused_stays_paused_when_it_is_deployed_again(server, tmp_path):

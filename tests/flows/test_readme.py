@@ -22,7 +22,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
 from open_night import OpenNight  # noqa: E402
 from small_night import counting_plan  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(1500)]
 FAULTS = "crash@01:10,reboot@01:45,oom@02:00,serverdown@02:30,hang@03:20,nan@04:00,diskfull@04:30"
 QUICK = {
     "check DATA": {0, 20},

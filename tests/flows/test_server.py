@@ -212,6 +212,7 @@ def test_the_prefect_ui_and_the_report_show_the_word(server, night_with_a_kill, 
         browser.close()
 
 
+@pytest.mark.world
 def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
     begin = (datetime.now(UTC) + timedelta(seconds=95)).replace(second=0, microsecond=0)
     begin += timedelta(minutes=1) if begin - datetime.now(UTC) < timedelta(seconds=45) else timedelta()

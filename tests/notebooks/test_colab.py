@@ -21,7 +21,7 @@ from nightshift.events import read_events  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(290)]
+pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(290)]
 NOTEBOOK = REPOSITORY / "notebooks" / "nightshift_colab.ipynb"
 
 

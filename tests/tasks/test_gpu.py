@@ -202,6 +202,7 @@ def test_the_least_busy_of_several_gpus_is_judged(opened, tmp_path, monkeypatch,
     assert len(read_seal(small.run).gpus) == 2
 
 
+@pytest.mark.alone
 def test_a_killed_sampler_is_started_again(opened, tmp_path, monkeypatch, nvml):
     small = night(opened, tmp_path, monkeypatch, nvml)
     small.wait_for_events("progress", 20)
@@ -226,6 +227,7 @@ def test_a_driver_that_gives_no_utilisation_is_not_measured_with_its_reason(
     assert "Not Supported" in found.reason
 
 
+@pytest.mark.alone
 def test_a_trainer_that_makes_progress_outlives_the_loss_of_nvml(opened, tmp_path, monkeypatch, nvml):
     small = night(opened, tmp_path, monkeypatch, nvml, steps=60)
     small.wait_for_events("progress", 20)
@@ -234,7 +236,9 @@ def test_a_trainer_that_makes_progress_outlives_the_loss_of_nvml(opened, tmp_pat
     record = small.exit_record()
     assert record["ending"] in ("FINISHED", "STOPPED_AT_DEADLINE")
     assert len(record["attempts"]) == 1
-    assert utilisation_of(small.run).state is CriterionState.NOT_MEASURED
+    found = utilisation_of(small.run)
+    assert found.state is CriterionState.NOT_MEASURED
+    assert "the GPU was lost in the night" in found.reason
     assert "gpu-lost" in ledger_kinds(small.run)
     assert any("The GPU was lost" in note.text for note in read_status(small.run.status).notes)
 

@@ -1,0 +1,87 @@
+"""One study that many workers tune together, on any number of machines: its trials lie in a database.
+
+A worker that dies leaves a trial without heartbeat; the next worker to begin a trial puts its parameters back into the
+queue, so that no proposal is lost. The URL holds a password: it comes from the environment, never from a command line.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.ranker import Parameters
+from models.tuning import SPACE
+from nightshift.states import NightError
+
+URL = "NIGHT_STUDY"
+"""Environment variable with the database's address, like `postgresql+psycopg://user:password@host/database`."""
+HEARTBEAT_S, SILENT_S, RETRIES = 15, 60, 3
+Objective = Callable[[Parameters], float | None]
+"""Parameters -> what the search climbs, or None where the deadline cut the trial."""
+
+
+def open_study(
+    name: str,
+    seed: int,
+    default: Parameters,
+    url: str = "",
+    heartbeat_s: int = HEARTBEAT_S,
+    silent_s: int = SILENT_S,
+) -> optuna.Study:
+    """Return the study of this name, made where it does not exist; the default model is its first trial.
+
+    `seed` is this worker's own. Raises NightError where the database cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    where = url or os.environ.get(URL, "")
+    if not where:
+        raise NightError(f"no database: set {URL} to its address")
+    try:
+        storage = RDBStorage(
+            where,
+            heartbeat_interval=heartbeat_s,
+            grace_period=silent_s,
+            failed_trial_callback=RetryFailedTrialCallback(max_retry=RETRIES),
+        )
+        # constant_liar: what others are trying now counts as tried, so that two workers do not try the same.
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=False)
+        study = optuna.create_study(
+            study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+    except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
+        # The database's own words repeat its address, and the password in it.
+        raise NightError(f"the study's database cannot be reached: {type(error).__name__}") from None
+    study.enqueue_trial(dict(default), skip_if_exists=True)
+    return study
+
+
+def suggested(trial: optuna.Trial, space: Mapping[str, BaseDistribution] = SPACE) -> Parameters:
+    """Return what the study proposes for this trial."""
+    values: dict[str, float | int] = {}
+    for name, kind in space.items():
+        if isinstance(kind, FloatDistribution):
+            values[name] = trial.suggest_float(name, kind.low, kind.high, log=kind.log)
+        elif isinstance(kind, IntDistribution):
+            values[name] = trial.suggest_int(name, kind.low, kind.high, log=kind.log)
+    return values
+
+
+def work(study: optuna.Study, objective: Objective, room: Callable[[], bool]) -> int:
+    """Return how many trials this worker finished; it goes on as long as there is `room` for one more."""
+    finished = 0
+
+    def run(trial: optuna.Trial) -> float:
+        nonlocal finished
+        value = objective(suggested(trial))
+        if value is None:
+            raise optuna.TrialPruned
+        finished += 1
+        return value
+
+    while room():
+        study.optimize(run, n_trials=1)
+    return finished
