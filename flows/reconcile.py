@@ -1,6 +1,6 @@
 """What a crash has left on the Prefect server: dead runs hold concurrency slots, late ones stand in tonight's way.
 
-Called before serving begins. A run that still lives, here or on another machine, is left alone.
+Called before serving begins. A night that still lives, here or on another machine, is left alone.
 """
 
 import json
@@ -20,6 +20,7 @@ from schedules.window import night_under_way_or_next, resolve_zone
 from tasks.process_identity import ProcessIdentity
 
 HELD = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
+NIGHT = "night/nightly"
 QUIET_FOR = timedelta(minutes=10)
 """A run that no process of this home is known for keeps its state for so long: it may just be starting."""
 PAGE = 200
@@ -49,7 +50,7 @@ def reconcile(names: Sequence[str], plan: Plan, home: Path, now: datetime | None
         told = []
         for name in names:
             for run in _runs(client, name.split("/")[1]):
-                sentence = _end(client, run, plan, home, now)
+                sentence = _end(client, run, plan, home, now, name == NIGHT)
                 told += [f"{name}, {run.name}: {sentence}"] if sentence else []
         return told
 
@@ -64,7 +65,10 @@ def _runs(client: SyncPrefectClient, deployment: str) -> list[FlowRun]:
             return [run for run in found if run.state and not run.state.is_final()]
 
 
-def _end(client: SyncPrefectClient, run: FlowRun, plan: Plan, home: Path, now: datetime) -> str:
+def _end(
+    client: SyncPrefectClient, run: FlowRun, plan: Plan, home: Path, now: datetime, of_night: bool
+) -> str:
+    """Return why a run was ended, or an empty text; bedtime and morning checks never take ten minutes."""
     state = run.state
     if state is None:
         return ""
@@ -74,8 +78,11 @@ def _end(client: SyncPrefectClient, run: FlowRun, plan: Plan, home: Path, now: d
         reason = "too late: its night was over before anybody served it"
         client.set_flow_run_state(run.id, Cancelled(name="Skipped", message=reason), force=True)
         return reason
-    if state.type not in HELD or _alive(home, str(run.id)) or now - state.timestamp < QUIET_FOR:
+    alive = _alive(home, str(run.id))
+    if state.type not in HELD or alive or now - state.timestamp < QUIET_FOR:
         return ""
+    if of_night and state.type is not StateType.PENDING and alive is None:
+        return ""  # another machine's night, for all that is known here
     reason = f"{state.name} since {state.timestamp:%H:%M} UTC with no process behind it"
     client.set_flow_run_state(run.id, Crashed(message=reason), force=True)
     return reason
@@ -91,7 +98,8 @@ def _over(run: FlowRun, plan: Plan, now: datetime) -> bool:
     return then < night_under_way_or_next(now, plan.starts, plan.hands_over, zone)
 
 
-def _alive(home: Path, flow_run_id: str) -> bool:
+def _alive(home: Path, flow_run_id: str) -> bool | None:
+    """Return whether the process of this flow run lives; None where this home knows nothing of it."""
     for path in home.glob("*/*/flow.json"):
         try:
             record = json.loads(path.read_text())
@@ -99,4 +107,4 @@ def _alive(home: Path, flow_run_id: str) -> bool:
                 return ProcessIdentity(**record["process"]).alive()
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return False
+    return None

@@ -23,7 +23,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.bedtime import bedtime
 from flows.morning import morning
 from flows.night import night
-from flows.reconcile import paused_deployments, reconcile
+from flows.reconcile import NIGHT, paused_deployments, reconcile
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from schedules.plan import Plan
@@ -31,7 +31,7 @@ from schedules.window import resolve_zone
 
 RUNS_AT_ONCE = 3
 """A night, its bedtime check, its morning report."""
-NIGHT, BEDTIME, MORNING = "night/nightly", "bedtime/at-bedtime", "morning/in-the-morning"
+BEDTIME, MORNING = "bedtime/at-bedtime", "morning/in-the-morning"
 NAMES = (NIGHT, BEDTIME, MORNING)
 Parameters = dict[str, str | float | None]
 

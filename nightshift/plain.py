@@ -174,7 +174,7 @@ def _asked(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     """Return the exit code: 0 where it ended well or was cut, else the program's own."""
     asked = _asked(words)
-    run = open_run()
+    run = open_run(watched=False)
     plain = Plain(run, asked)
     plain.restore()
     run.phase("train")

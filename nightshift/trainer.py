@@ -35,8 +35,11 @@ def _path_from(name: str) -> Path | None:
     return Path(os.environ[name]) if os.environ.get(name) else None
 
 
-def open_run() -> TrainerRun:
+def open_run(watched: bool = True) -> TrainerRun:
     """Return this trainer's run as the environment gives it, signals in place, `started` said.
+
+    `watched`: the data files that this process opens are written down; a process that only starts another one, which
+    cannot be watched, must not look as if it were.
 
     SIGTERM asks for a last checkpoint (`should_stop` becomes true); SIGUSR1 dumps every stack
     to stderr, also while the main thread sits in C code.
@@ -49,7 +52,7 @@ def open_run() -> TrainerRun:
     microbatch = os.environ.get("NIGHT_MICROBATCH")
     seed = os.environ.get("NIGHT_SEED", "0")
     skip = os.environ.get("NIGHT_SKIP_STEP")
-    if inputs_file:
+    if inputs_file and watched:
         cache = [Path(inputs["cache"]) / "embeddings"] if "cache" in inputs else []
         audit_opens(folder.opened, (folder.path.parents[1], *cache))
     run = TrainerRun(

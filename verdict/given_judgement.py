@@ -20,6 +20,8 @@ TOLD = (
     "Scores were given in a file: their order is judged on sealed labels that the trainer never had from Nightshift; "
     "that a model gave them, how fast it is and what it reads is not shown."
 )
+PERFECT = 0.9999
+"""Mean nDCG@10 from which given scores are taken for labels until a person has looked."""
 NOT_RUN = "scores were given in a file, the model was not run here"
 
 
@@ -44,6 +46,11 @@ def judge_given(
         told = f"no scores, or another number of them, for {len(missing)} of {len(test.usable)} test queries"
         mend = "Score every query of NIGHT_INPUTS' `test_unlabelled`, one score per candidate in its order (15 min)."
         result.reasons.append(pause(f"{told}, {missing[0]!r} among them", mend))
+    elif test.usable and float(test.ndcg(test.new).mean()) > PERFECT:
+        told = "the given scores put every test pool into its perfect order, as the labels themselves would"
+        result.reasons.append(
+            pause(told, "Look where the scores come from (15 min): a model errs somewhere.")
+        )
     result.reasons += stated_wrongly(run, seal, evidence, splits, result)
     if result.reasons or not test.usable:
         judge_data_alone(result, seal)

@@ -160,7 +160,8 @@ def _serve_until_stopped(plan: Plan, url: str, server: subprocess.Popen[bytes], 
 
 def _fire_once(plan: Plan, night: str, speed: float, url: str, as_json: bool) -> None:
     # Imported here: only serving needs Prefect in this process, and it takes a second to load.
-    from flows.serve import BEDTIME, MORNING, NIGHT, schedule_once, state_of, wait_for_deployment
+    from flows.reconcile import NIGHT
+    from flows.serve import BEDTIME, MORNING, schedule_once, state_of, wait_for_deployment
 
     clock = SystemClock()
     times = one_off_times(plan, night, speed, clock.now())

@@ -17,6 +17,7 @@ from topics import write_topics  # noqa: E402
 from nightshift.events import read_events  # noqa: E402
 from nightshift.states import CriterionState, Metric  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
+from tasks.new_night import new_night  # noqa: E402
 from tasks.stage_standing import read_memory  # noqa: E402
 from verdict.finding import read_verdict  # noqa: E402
 
@@ -63,6 +64,41 @@ def test_a_foreign_trainer_is_resumed_and_judged(night, name):
     assert gain.n > 40
     assert str(verdict.word) == "GO", verdict.sentence
     assert any("Scores were given in a file" in warning for warning in verdict.warnings)
+    unwatched = any("not watched" in warning or "opened" in warning for warning in verdict.warnings)
+    assert unwatched == (name == "plain-torch"), verdict.warnings
     labels = one.run.unlabelled.read_text()
     assert '"relevance"' not in labels
     assert '"score_v1"' in labels
+
+
+CHEAT = """
+import json, os
+from pathlib import Path
+from nightshift.given_scores import save_scores
+from nightshift.trainer import open_run
+
+run = open_run()
+scores = {}
+for split in ("val", "test"):
+    path = Path(run.inputs["train"]).with_name(f"{split}.jsonl")
+    text = os.popen(f"cat {path}").read()  # not by this process: nobody sees it opened
+    pools = [json.loads(line) for line in text.splitlines()]
+    scores[split] = {q["query_id"]: [c["relevance"] for c in q["candidates"]] for q in pools}
+run.progress(1, samples=1, total=1, share=1.0)
+save_scores(run, 1, scores, selection_score=1.0)
+run.finish()
+"""
+
+
+def test_labels_given_as_scores_are_no_go(tmp_path):
+    write_topics(tmp_path / "data")
+    plan, trainer = new_night("cheat", tmp_path)
+    trainer.write_text(CHEAT)
+    one = OpenNight(tmp_path, plan, "cheat", speed=240.0)
+    try:
+        one.follow_all("train", "judge", "hand-over", "report")
+        verdict = read_verdict(one.run)
+        assert str(verdict.word) == "PAUSE_AND_FIX", verdict.sentence
+        assert any("perfect order" in finding for finding in verdict.findings)
+    finally:
+        one.end()

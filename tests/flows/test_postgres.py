@@ -223,13 +223,21 @@ def test_a_slot_that_nobody_holds_is_freed_and_last_weeks_night_is_skipped(serve
     stuck = server.ask(make, state={"type": "PENDING"})["id"]
     long_ago = (datetime.now(UTC) - timedelta(days=7)).isoformat()
     late = server.ask(make, state={"type": "SCHEDULED", "state_details": {"scheduled_time": long_ago}})["id"]
+    elsewhere = server.ask(make, state={"type": "PENDING"})["id"]
+    running = f"flow_runs/{elsewhere}/set_state"
+    server.ask(running, state={"type": "RUNNING"}, force=True)
     told = reconciled(server, plan, 1, tmp_path)
     assert len(told) == 1
     assert "too late" in told[0]
     assert len(reconciled(server, plan, 11, tmp_path)) == 1
     states = {
         one["id"]: (one["state_type"], one["state_name"])
-        for one in server.ask("flow_runs/filter", flow_runs={"id": {"any_": [stuck, late]}})
+        for one in server.ask("flow_runs/filter", flow_runs={"id": {"any_": [stuck, late, elsewhere]}})
     }
-    assert states == {stuck: ("CRASHED", "Crashed"), late: ("CANCELLED", "Skipped")}
+    other_machines = ("RUNNING", "Running")
+    assert states == {
+        stuck: ("CRASHED", "Crashed"),
+        late: ("CANCELLED", "Skipped"),
+        elsewhere: other_machines,
+    }
     assert reconciled(server, plan, 11, tmp_path) == []

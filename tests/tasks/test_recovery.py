@@ -20,7 +20,7 @@ from tasks.night_line import NightwatchGone
 from tasks.night_status import read_status
 from tasks.process_identity import ProcessIdentity
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FRAIL_TRAINER = """
 import os, sys, threading
@@ -180,7 +180,6 @@ def test_a_night_interrupted_while_it_was_judged_is_judged_again(opened, tmp_pat
     assert not nightwatch_alive(night.run)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("seed", [1])
 def test_wherever_the_nightwatch_is_killed_the_night_hands_over_and_its_chain_is_whole(
     opened, tmp_path, seed

@@ -20,7 +20,7 @@ def write_topics(folder: Path) -> Path:
             for place in range(8):
                 own = topic if place < 2 else int(rng.integers(TOPICS))
                 noise = [f"n{int(rng.integers(2000))}" for _ in range(4)]
-                relevant = own == topic
+                relevant = (own == topic) != (rng.random() < 0.06)  # as noisy as people's labels are
                 candidates.append(
                     {
                         "id": f"{split}-{number}-{place}",
