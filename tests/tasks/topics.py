@@ -20,14 +20,14 @@ def write_topics(folder: Path) -> Path:
             for place in range(8):
                 own = topic if place < 2 else int(rng.integers(TOPICS))
                 noise = [f"n{int(rng.integers(2000))}" for _ in range(4)]
-                relevant = (own == topic) != (rng.random() < 0.06)  # as noisy as people's labels are
+                relevant = (own == topic) != (rng.random() < 0.015)  # as noisy as people's labels are
                 candidates.append(
                     {
                         "id": f"{split}-{number}-{place}",
                         "image": None,
                         "text": " ".join([f"item{own}", *noise]),
                         "relevance": 2 if relevant else 0,
-                        "score_v1": round(float(rng.normal(0.6 if relevant else 0.0, 1.0)), 4),
+                        "score_v1": round(float(rng.normal(0.3 if relevant else 0.0, 1.0)), 4),
                     }
                 )
             order = rng.permutation(8)
