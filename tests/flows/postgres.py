@@ -4,6 +4,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -75,6 +76,6 @@ def postgres() -> Iterator[str]:
         subprocess.run([str(binaries / "createdb"), *at, "nights"], check=True, env=environment)
         yield f"{USER}:{password}@127.0.0.1:{port}"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # fast: connections are closed, not waited for
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
