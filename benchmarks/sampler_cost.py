@@ -18,8 +18,8 @@ from benchmarks.record import keep
 from nightshift.instant import boottime_s
 from nightshift.rundir import RunDir
 from tasks.gpu import find_gpus
+from tests.tasks.fake_nvml import FakeNvml
 
-FAKE = Path(__file__).parents[1] / "tests" / "tasks" / "fake_nvml.c"
 STARTED_S = 5.0
 
 
@@ -39,10 +39,7 @@ def main() -> None:
         folder = Path(name)
         environment = dict(os.environ)
         if not gpus:
-            library = folder / "libnvidia-ml.so.1"
-            subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-o", str(library), str(FAKE)], check=True)
-            (folder / "nvml.txt").write_text("utilisation 90\nsm 50\nrecovery 0\n")
-            environment |= {"LD_LIBRARY_PATH": name, "FAKE_NVML": str(folder / "nvml.txt")}
+            environment |= FakeNvml.build(folder, utilisation=90, sm=50, recovery=0).environment
         uuid = gpus[0].uuid if gpus else "GPU-fake-1-0"
         run = RunDir(folder)
         sampler = subprocess.Popen([sys.executable, "-m", "tasks.gpu_sampler", name, uuid], env=environment)

@@ -36,9 +36,10 @@ class StageProgress:
         if not stage.ending and now_s - self.shown_s < UPDATE_EVERY_S:
             return
         self.shown_s = now_s
-        done = 100.0 if stage.ending else 100.0 * max(stage.share, _worked(stage))
         try:
-            self._show(done, f"{stage.title}: {values_told(stage) or stage.phase or 'starting'}")
+            self._show(
+                100.0 * stage.done, f"{stage.title}: {values_told(stage) or stage.phase or 'starting'}"
+            )
         except httpx.HTTPError as error:
             get_run_logger().warning("The UI could not be told how far %s is: %s", stage.title, error)
 
@@ -48,10 +49,6 @@ class StageProgress:
             self.artifact = created if isinstance(created, UUID) else None
         else:
             update_progress_artifact(self.artifact, progress=done, description=description)
-
-
-def _worked(stage: StageStatus) -> float:
-    return min(1.0, stage.samples / stage.total) if stage.total else 0.0
 
 
 def publish_plan(seal: Seal) -> None:

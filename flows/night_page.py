@@ -13,7 +13,7 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from nightshift.instant import boottime_s, parse_utc
 from nightshift.rundir import RunDir
 from tasks.night_status import NightStatus, StageStatus
-from tasks.night_words import gpu_told, values_told
+from tasks.night_words import gpu_told, local, state_told, values_told
 
 UPDATE_EVERY_S = 10.0
 LATEST = 8
@@ -74,16 +74,12 @@ def _id(created: object) -> UUID | None:
 
 def stage_row(stage: StageStatus, zone: ZoneInfo) -> dict[str, str]:
     """Return a stage as a row of text: when, how far, in what state, its last values."""
-    begin = _local(stage.start or stage.planned_start, zone)
-    end = _local(stage.end or stage.deadline or stage.planned_end, zone)
-    worked = min(1.0, stage.samples / stage.total) if stage.total else 0.0
-    state = stage.ending.replace("_", " ").lower() if stage.ending else stage.phase or "waiting"
     return {
         "stage": stage.title,
-        "from": begin,
-        "to": end,
-        "done": "100%" if stage.ending else f"{max(worked, stage.share):.0%}",
-        "state": state,
+        "from": local(stage.start or stage.planned_start, zone),
+        "to": local(stage.end or stage.deadline or stage.planned_end, zone),
+        "done": f"{stage.done:.0%}",
+        "state": state_told(stage),
         "restarts": str(stage.restarts or ""),
         "last values": values_told(stage),
     }
@@ -97,10 +93,10 @@ def night_markdown(status: NightStatus, zone: ZoneInfo, run: RunDir, mirror: str
         minutes = max(0, round((parse_utc(status.hand_over) - parse_utc(status.now)).total_seconds() / 60))
         head = (
             f"# {status.title}: {minutes // 60}:{minutes % 60:02d} h to hand-over\n\n"
-            f"{_local(status.now, zone)}, hand-over {_local(status.hand_over, zone)}\n"
+            f"{local(status.now, zone)}, hand-over {local(status.hand_over, zone)}\n"
         )
     gpu = gpu_told(status)
-    notes = [f"- {_local(note.at, zone)} {_plain(note.text)}" for note in status.notes[-LATEST:]]
+    notes = [f"- {local(note.at, zone)} {_plain(note.text)}" for note in status.notes[-LATEST:]]
     links = [
         f"- Report in the morning: `{run.report_html}`",
         f"- In a terminal: `nightshift watch --run {run.path}`",
@@ -118,10 +114,6 @@ def night_markdown(status: NightStatus, zone: ZoneInfo, run: RunDir, mirror: str
         + (notes or ["- nothing to tell yet"])
         + ["", "## More", "", *links, ""]
     )
-
-
-def _local(instant: str, zone: ZoneInfo) -> str:
-    return f"{parse_utc(instant).astimezone(zone):%H:%M}"
 
 
 def _plain(text: str) -> str:

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed
 
+from flows.request import run_of_flow_run
 from nightshift.instant import wall_now
 from schedules.plan import Plan
 from schedules.window import night_under_way_or_next, resolve_zone
@@ -100,11 +101,10 @@ def _over(run: FlowRun, plan: Plan, now: datetime) -> bool:
 
 def _alive(home: Path, flow_run_id: str) -> bool | None:
     """Return whether the process of this flow run lives; None where this home knows nothing of it."""
-    for path in home.glob("*/*/flow.json"):
-        try:
-            record = json.loads(path.read_text())
-            if record["flow_run_id"] == flow_run_id:
-                return ProcessIdentity(**record["process"]).alive()
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+    run = run_of_flow_run(home, flow_run_id)
+    if run is None:
+        return None
+    try:
+        return ProcessIdentity(**json.loads(run.flow_identity.read_text())["process"]).alive()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

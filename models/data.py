@@ -17,7 +17,6 @@ from models.metrics import mean_ndcg
 __all__ = [
     "check_source",
     "corrected_example",
-    "is_remote",
     "letor_v1",
     "load_letor",
     "load_split",

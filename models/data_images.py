@@ -37,9 +37,14 @@ def picture_problem(path: Path) -> tuple[str, str] | None:
     return None
 
 
+def leaves_folder(place: str) -> bool:
+    """Return whether this path, taken as relative to a folder, would lead out of it."""
+    pure = PurePosixPath(place)
+    return pure.is_absolute() or ".." in pure.parts or "\\" in place
+
+
 def _refusal(info: zipfile.ZipInfo) -> str | None:
-    pure = PurePosixPath(info.filename)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename or ":" in info.filename:
+    if leaves_folder(info.filename) or ":" in info.filename:
         return "leaves the folder"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a symbolic link"

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from models.data_images import leaves_folder
 from models.dataset import DataError
 from nightshift.checkpoint import sha256_of, write_atomically
 from schedules.plan import LOGIN
@@ -27,6 +28,11 @@ Known = dict[str, dict[str, str | int]]
 def is_remote(where: str) -> bool:
     """Return whether this names something to be brought here: an address, or `git+` and one."""
     return bool(REMOTE.match(where))
+
+
+def is_missing(where: str | None) -> bool:
+    """Return whether this names a file or folder of this machine that does not exist."""
+    return where is not None and not is_remote(where) and not Path(where).exists()
 
 
 def full_path(where: str | None) -> str | None:
@@ -92,7 +98,7 @@ def _synced(where: str, folder: Path) -> Path:
         mark: dict[str, str | int] = {"size": int(info["size"]), "mark": _mark(info)}
         target = folder / place
         if not target.is_file() or {key: known.get(place, {}).get(key) for key in mark} != mark:
-            _fetch(system, path, target)
+            fetch_file(system, path, target)
             known[place] = {**mark, "sha256": sha256_of(target)}
             write_atomically(record, json.dumps(known))
     for gone in set(known) - set(places):
@@ -105,7 +111,7 @@ def _synced(where: str, folder: Path) -> Path:
 
 def _place(path: str, root: str) -> str:
     place = path.removeprefix(root).lstrip("/") or PurePosixPath(path).name
-    if ".." in PurePosixPath(place).parts or "\\" in place:
+    if leaves_folder(place):
         raise ValueError(f"{place!r} would lie outside of its folder")
     return place
 
@@ -114,11 +120,18 @@ def _mark(info: dict[str, object]) -> str:
     return next((str(info[name]) for name in MARKS if info.get(name)), "")
 
 
-def _fetch(system: fsspec.AbstractFileSystem, path: str, target: Path) -> None:
+def fetch_file(system: fsspec.AbstractFileSystem, path: str, target: Path, sha256: str = "") -> None:
+    """Copy a file here, aside and then renamed.
+
+    Raises ValueError where it is not the one that `sha256` names, where that is given; nothing is left then.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     with system.open(path, "rb") as source, part.open("wb") as file:
         shutil.copyfileobj(source, file)
+    if sha256 and sha256_of(part) != sha256:
+        part.unlink()
+        raise ValueError(f"{path} is another file")
     part.replace(target)
 
 

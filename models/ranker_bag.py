@@ -1,5 +1,6 @@
 """A bag of rankers on its way: members so far, what they score, and how long saving them takes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from models.ensemble import Ensemble, save_ensemble
 from models.metrics import mean_ndcg
 from models.ranker import Parameters, Ranker, ranker_from, save_ranker
-from models.ranker_boosting import Fold
+from models.ranker_boosting import Fold, grow_member
 from models.ranker_data import RankingData
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun
@@ -88,6 +89,28 @@ class Bag:
             return None
         relevance = [self.data.train.relevance[at] for at in self.held_scores]
         return mean_ndcg(list(self.held_scores.values()), relevance)
+
+
+def grow_bag(
+    data: RankingData,
+    folds: Sequence[Fold],
+    parameters: Parameters,
+    rounds: int,
+    seed: int,
+    stop: Callable[[], bool],
+    keep_first: bool = False,
+) -> Bag | None:
+    """Return the whole bag, or None where `stop` cut it.
+
+    With `keep_first` whatever was grown is kept, one member at least.
+    """
+    bag = Bag(data)
+    for fold in folds:
+        member = grow_member(fold, parameters, rounds, seed, lambda _rounds, _ndcg: stop())
+        if member.cut and not (keep_first and not bag.texts):
+            return bag if keep_first else None
+        bag.add(fold, member.text)
+    return bag
 
 
 def selection_score(ranker: Ranker | Ensemble, data: RankingData) -> float:

@@ -16,8 +16,8 @@ from pathlib import Path
 from models.ensemble import Ensemble, load_ensemble
 from models.feature_sample import sample_of_matrices, save_sample
 from models.ranker import Parameters, Ranker, load_ranker
-from models.ranker_bag import Bag, Ending, selection_score
-from models.ranker_boosting import DEFAULTS, Fold, grow_member, split_folds
+from models.ranker_bag import Bag, Ending, grow_bag, selection_score
+from models.ranker_boosting import DEFAULTS, Fold, split_folds
 from models.ranker_data import RankingData, read_ranking_data
 from models.ranker_fusion import HANDOFF
 from models.settings import TuneSettings, read_settings
@@ -89,16 +89,8 @@ class Tuning:
 
         The default model keeps whatever was grown: some model must be there to hand over.
         """
-        bag, rounds = Bag(self.data), self.settings.rounds
-        for fold in self.folds:
-            member = grow_member(fold, parameters, rounds, self.run.seed, self._stop_now)
-            if member.cut and not (keep_first and not bag.texts):
-                return bag if keep_first else None
-            bag.add(fold, member.text)
-        return bag
-
-    def _stop_now(self, _rounds: int, _held_out_ndcg: float) -> bool:
-        return self.ending.near()
+        data, rounds, seed = self.data, self.settings.rounds, self.run.seed
+        return grow_bag(data, self.folds, parameters, rounds, seed, self.ending.near, keep_first)
 
     def room(self) -> bool:
         """Return whether one more trial is likely to end in time."""

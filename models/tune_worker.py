@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 
 from models.ranker import Parameters
-from models.ranker_bag import Bag, Ending, selection_score
-from models.ranker_boosting import DEFAULTS, Fold, grow_member, split_folds
+from models.ranker_bag import Ending, grow_bag, selection_score
+from models.ranker_boosting import DEFAULTS, Fold, split_folds
 from models.ranker_data import RankingData, read_ranking_data
 from models.settings import TuneSettings, read_settings
 from models.shared_study import open_study, work
@@ -36,14 +36,10 @@ class Worker:
 
     def value(self, parameters: Parameters) -> float | None:
         """Return out-of-fold nDCG@10 of a bag with these parameters (validation's where that is not clean)."""
-        begun, bag = boottime_s(), Bag(self.data)
-        for fold in self.folds:
-            member = grow_member(
-                fold, parameters, self.settings.rounds, self.run.seed, lambda *_: self.ending.near()
-            )
-            if member.cut:
-                return None
-            bag.add(fold, member.text)
+        begun, seed = boottime_s(), self.run.seed
+        bag = grow_bag(self.data, self.folds, parameters, self.settings.rounds, seed, self.ending.near)
+        if bag is None:
+            return None
         value = bag.out_of_fold if bag.out_of_fold is not None else selection_score(bag.ranker, self.data)
         self.longest_s = max(self.longest_s, boottime_s() - begun)
         self.trials += 1

@@ -14,7 +14,7 @@ Scores = Mapping[str, Sequence[float]]
 
 
 def write_scores(path: Path, splits: Mapping[str, Scores]) -> None:
-    """Write scores by split (`val`, `test`, and `train` where the training loss is to be judged).
+    """Write scores by split: `val` and `test`.
 
     Raises ValueError for a score that is not a finite number.
     """

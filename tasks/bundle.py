@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from models.data_images import leaves_folder
 from nightshift.checkpoint import sha256_of
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
@@ -99,7 +100,7 @@ def safe_place(place: str) -> str:
 
     Raises NightError where it would leave its folder.
     """
-    path = PurePosixPath(place)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in place or ":" in path.parts[0]:
+    parts = PurePosixPath(place).parts
+    if leaves_folder(place) or not parts or ":" in parts[0]:
         raise NightError(f"{place!r} would lie outside of its folder; this bundle is not one of Nightshift's")
     return place

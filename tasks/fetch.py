@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
 
+from models.data_sync import fetch_file
 from nightshift.checkpoint import sha256_of
 from nightshift.states import NightError
 from tasks.bundle import LATEST, LISTING, safe_place
@@ -75,17 +75,12 @@ def _fetch_file(
 ) -> None:
     if target.is_file() and target.stat().st_size == known["size"] and sha256_of(target) == known["sha256"]:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
     try:
-        with system.open(source, "rb") as remote, part.open("wb") as file:
-            shutil.copyfileobj(remote, file)
+        fetch_file(system, source, target, str(known["sha256"]))
     except FileNotFoundError as error:
         raise NightError(f"{source}: listed in the bundle, and not there") from error
-    if sha256_of(part) != known["sha256"]:
-        part.unlink()
-        raise NightError(f"{source}: not what the bundle's listing says; publish the night again")
-    part.rename(target)
+    except ValueError as error:
+        raise NightError(f"{source}: not what the bundle's listing says; publish the night again") from error
 
 
 def _check_whole(folder: Path, listing: dict[str, dict[str, dict[str, str]]]) -> None:

@@ -19,6 +19,8 @@ GAP_S = 5.0
 """Idle stretches shorter than this (real seconds) are not counted."""
 JOULES_PER_KWH = 3.6e6
 Piece = tuple[datetime, datetime, Spent]
+Gap = tuple[datetime, float]
+"""Begin and real seconds of an idle stretch."""
 Record = dict[str, object]
 
 
@@ -51,9 +53,9 @@ def energy_kwh(path: Path) -> float | None:
     return sum(taken) / JOULES_PER_KWH
 
 
-def idle_gaps(lines: Sequence[tuple[datetime, Record]], speed: float) -> list[tuple[datetime, float]]:
+def idle_gaps(lines: Sequence[tuple[datetime, Record]], speed: float) -> list[Gap]:
     """Return (begin, real seconds) of every idle stretch that lasted."""
-    gaps: list[tuple[datetime, float]] = []
+    gaps: list[Gap] = []
     idle: list[datetime] = []
     for at, busy in [*((at, _number(record, "utilisation_pct")) for at, record in lines), (None, None)]:
         if at is not None and busy is not None and busy < IDLE_PCT:
@@ -65,7 +67,7 @@ def idle_gaps(lines: Sequence[tuple[datetime, Record]], speed: float) -> list[tu
     return gaps
 
 
-def gaps_between(path: Path, start: datetime, end: datetime, speed: float) -> list[tuple[datetime, float]]:
+def gaps_between(path: Path, start: datetime, end: datetime, speed: float) -> list[Gap]:
     """Return the idle stretches of every GPU between two instants, as `idle_gaps` gives them."""
     of_each: dict[object, list[tuple[datetime, Record]]] = {}
     for at, record in records(path):
@@ -75,9 +77,12 @@ def gaps_between(path: Path, start: datetime, end: datetime, speed: float) -> li
 
 
 def companions(
-    path: Path, start: datetime, end: datetime, speed: float, pieces: Sequence[Piece], idle: bool
+    path: Path, start: datetime, end: datetime, gaps: Sequence[Gap], pieces: Sequence[Piece], idle: bool
 ) -> Facts:
-    """Return what stands beside the utilisation of a span; `idle`: less busy than asked, so a cause is named."""
+    """Return what stands beside the utilisation of a span; `gaps` are its idle stretches.
+
+    `idle`: less busy than asked, so a cause is named.
+    """
     lines = [(at, record) for at, record in records(path) if start <= at <= end]
     busy = [value for _, record in lines if (value := _number(record, "utilisation_pct")) is not None]
     facts: Facts = {}
@@ -100,7 +105,6 @@ def companions(
     kwh = energy_kwh(path)
     if kwh is not None:
         facts["energy_kwh"] = round(kwh, 3)
-    gaps = gaps_between(path, start, end, speed)
     if gaps:
         facts["idle_gaps"] = _by_phase(gaps, pieces)
     if idle:
@@ -109,7 +113,7 @@ def companions(
     return facts
 
 
-def _by_phase(gaps: Sequence[tuple[datetime, float]], pieces: Sequence[Piece]) -> str:
+def _by_phase(gaps: Sequence[Gap], pieces: Sequence[Piece]) -> str:
     sums: dict[str, tuple[int, float]] = {}
     for begin, seconds in gaps:
         spent = next((str(one) for left, right, one in pieces if left <= begin < right), "not known")

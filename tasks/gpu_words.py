@@ -5,14 +5,15 @@ from datetime import datetime
 
 from nightshift.events import Event, read_events
 from nightshift.rundir import RunDir
+from tasks.gpu_diagnosis import STARVED
 from tasks.night_seconds import Spent
 from tasks.report_model import Facts, StageReport
 from verdict.observer import goodput, training_span, work_of
 from verdict.utilisation import Utilisation
 
 BUSY_PCT, SLOW_SM_PCT, SLOW_MFU = 80.0, 50.0, 0.1
-STARVED, STALLED = 0.20, 0.10
-"""Shares of the time: spent on loading, spent in idle stretches."""
+STALLED = 0.10
+"""Share of the time in idle stretches; `gpu_diagnosis.STARVED` is that of loading."""
 FLOPS, CEILING = "flops_per_sample", "ceiling_flops_per_s"
 """Values of a `device` event with which a trainer says what a sample costs, and what the device can do at most."""
 

@@ -91,23 +91,20 @@ def _forget(runs: Path, drive: Path) -> list[str]:
     """Remove copies of checkpoints that the night has forgotten: older than the newest one here, and not here."""
     troubles = []
     for folder in runs.glob("*/*/stages/*/checkpoints"):
-        steps = {path.name for path in folder.iterdir() if STEP_FOLDER.fullmatch(path.name)}
-        copies = drive / folder.relative_to(runs)
-        for old in copies.iterdir() if copies.is_dir() and steps else ():
-            if (
-                STEP_FOLDER.fullmatch(old.name)
-                and old.name not in steps
-                and step_of(old) < max(_numbers(steps))
-            ):
-                try:
-                    remove_checkpoint(old)
-                except OSError as error:
-                    troubles.append(f"{old}: {error.strerror or error}")
+        here = [path for path in folder.iterdir() if STEP_FOLDER.fullmatch(path.name)]
+        newest = max(map(step_of, here), default=-1)
+        for name in _old_copies(drive / folder.relative_to(runs), newest) - {path.name for path in here}:
+            try:
+                remove_checkpoint(drive / folder.relative_to(runs) / name)
+            except OSError as error:
+                troubles.append(f"{name}: {error.strerror or error}")
     return troubles
 
 
-def _numbers(names: set[str]) -> list[int]:
-    return [step_of(Path(name)) for name in names]
+def _old_copies(copies: Path, newest: int) -> set[str]:
+    """Return the names of the copied checkpoints that are older than this step."""
+    found = copies.iterdir() if copies.is_dir() else ()
+    return {path.name for path in found if STEP_FOLDER.fullmatch(path.name) and step_of(path) < newest}
 
 
 def main(runs: Path, drive: Path) -> None:

@@ -39,6 +39,12 @@ class StageStatus:
         """Return a stage that has not begun."""
         return cls(slot.stage.name, slot.stage.title, slot.start.isoformat(), slot.end.isoformat())
 
+    @property
+    def done(self) -> float:
+        """How far it is, 0..1: the larger of work done and time used; 1 once it has ended."""
+        worked = min(1.0, self.samples / self.total) if self.total else 0.0
+        return 1.0 if self.ending else max(worked, self.share)
+
     def take(self, event: Event) -> None:
         """Let one event of the trainer show."""
         self.last_event = event.at.isoformat()

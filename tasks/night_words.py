@@ -1,5 +1,8 @@
-"""A night's figures in a few words, the same on every screen: what a stage last measured, what its GPU does."""
+"""A night in a few words, the same on every screen: wall times, what a stage does and measured, what its GPU does."""
 
+from zoneinfo import ZoneInfo
+
+from nightshift.instant import parse_utc
 from tasks.night_status import NightStatus, StageStatus
 
 SHOWN_VALUES = {
@@ -9,6 +12,18 @@ SHOWN_VALUES = {
     "val_recall_at_100": "recall",
 }
 """What a trainer told -> how it is called where there is little room; two of them fit 80 columns."""
+
+
+def local(instant: str, zone: ZoneInfo) -> str:
+    """Return the wall time of an ISO instant."""
+    return f"{parse_utc(instant).astimezone(zone):%H:%M}"
+
+
+def state_told(stage: StageStatus) -> str:
+    """Return how a stage ended, or its phase while it runs, or that it waits."""
+    if stage.ending:
+        return stage.ending.replace("_", " ").lower()
+    return stage.phase if stage.start else "waiting"
 
 
 def values_told(stage: StageStatus, most: int = 2) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import fsspec
 
-from nightshift.checkpoint import sha256_of, write_atomically
+from nightshift.checkpoint import write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from tasks.bundle import LATEST, LISTING, make_bundle
@@ -25,32 +25,32 @@ def publish(run: RunDir, where: str) -> str:
     bundle = make_bundle(run)
     system, root = fsspec.core.url_to_fs(where)
     folder = f"{root.rstrip('/')}/{bundle.night}/{bundle.name}"
+    listed = json.loads(bundle.listing)["files"]
     for place, path in bundle.files.items():
         target = f"{folder}/{place}"
-        if not _there(system, target, path):
+        if not _there(system, target, listed[place]):
             system.makedirs(target.rpartition("/")[0], exist_ok=True)
-            _put(system, target, path.read_bytes())
+            _put(system, target, path)
     _put(system, f"{folder}/{LISTING}", bundle.listing.encode())
-    pointer = {"bundle": bundle.name, "sha256": _sha256(bundle.listing)}
+    pointer = {"bundle": bundle.name, "sha256": hashlib.sha256(bundle.listing.encode()).hexdigest()}
     _put(system, f"{root.rstrip('/')}/{bundle.night}/{LATEST}", json.dumps(pointer).encode())
     return str(system.unstrip_protocol(folder))
 
 
-def _there(system: fsspec.AbstractFileSystem, target: str, path: Path) -> bool:
-    if not system.exists(target) or system.info(target)["size"] != path.stat().st_size:
+def _there(system: fsspec.AbstractFileSystem, target: str, known: dict[str, int | str]) -> bool:
+    if not system.exists(target) or system.info(target)["size"] != known["size"]:
         return False
     with system.open(target, "rb") as file:
-        return _sha256(file.read()) == sha256_of(path)
+        return hashlib.file_digest(file, "sha256").hexdigest() == known["sha256"]
 
 
-def _sha256(content: str | bytes) -> str:
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
-
-
-def _put(system: fsspec.AbstractFileSystem, target: str, content: bytes) -> None:
+def _put(system: fsspec.AbstractFileSystem, target: str, content: Path | bytes) -> None:
     """Write aside and move: on a disk that is a rename, object stores put whole objects anyway."""
     aside = f"{target}.part"
-    system.pipe_file(aside, content)
+    if isinstance(content, Path):
+        system.put_file(str(content), aside)
+    else:
+        system.pipe_file(aside, content)
     system.mv(aside, target)
 
 

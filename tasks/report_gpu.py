@@ -29,21 +29,22 @@ def gpu_facts(
     if not samples or not starts or not ends:
         found = seal is not None and bool(seal.gpus)
         return {"reason": "never sampled"} if found else {"reason": told or "not known"}
-    use = utilisation(samples, min(starts), max(ends), seal.speed if seal else 1.0, seal.gpus if seal else ())
+    start, end, speed = min(starts), max(ends), seal.speed if seal else 1.0
+    use = utilisation(samples, start, end, speed, seal.gpus if seal else ())
     if use is None:
         return {"reason": "no sample of every GPU falls into the stages"}
     criteria = seal.night.criteria if seal else ()
     asked = [c.above for c in criteria if c.metric is Metric.GPU_UTILISATION_PCT and c.above]
     pieces = [(begin, end, Spent(spent)) for begin, end, spent in seconds.pieces]
     idle = bool(asked) and use.high_pct < asked[0]
-    speed = seal.speed if seal else 1.0
+    gaps = gaps_between(run.gpu_samples, start, end, speed)
     work = work_facts(run, stages, speed)
     used_share = work.get("mfu")
     reading = words(
         use,
-        gaps_between(run.gpu_samples, min(starts), max(ends), speed),
-        (max(ends) - min(starts)).total_seconds() / speed,
-        spent_between(pieces, min(starts), max(ends)),
+        gaps,
+        (end - start).total_seconds() / speed,
+        spent_between(pieces, start, end),
         used_share if isinstance(used_share, float) else None,
     )
     return (
@@ -55,5 +56,5 @@ def gpu_facts(
             "coverage": round(use.coverage, 3),
         }
         | work
-        | companions(run.gpu_samples, min(starts), max(ends), speed, pieces, idle)
+        | companions(run.gpu_samples, start, end, gaps, pieces, idle)
     )

@@ -1,25 +1,16 @@
 """`nightshift automations`: what the Prefect server should do by itself."""
 
-import os
-from typing import Annotated
-
-import typer
-
+from flows.cli.named_server import ApiOption, named_server
 from flows.cli.output import AsJson, out, print_json
 from nightshift.states import NightError
 
 
 def automations_command(
-    api: Annotated[
-        str | None, typer.Option("--api", help="The server's API address; PREFECT_API_URL without it.")
-    ] = None,
+    api: ApiOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Install Nightshift's automations on a Prefect server: dead flow runs, and a message when bedtime says ACT."""
-    url = api or os.environ.get("PREFECT_API_URL")
-    if not url:
-        raise NightError("no server: set PREFECT_API_URL, or give --api http://127.0.0.1:4200/api")
-    os.environ["PREFECT_API_URL"] = url
+    url = named_server(api)
     # Imported here: Prefect takes a second to load, and reads its settings then.
     import httpx
 

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from flows.cli.evening import evening_of, print_evening
 from flows.cli.output import AsJson, OutOption, err, out, print_json
-from models.data import SplitSummary, check_source, corrected_example, is_remote, summary
+from models.data import SplitSummary, check_source, corrected_example, summary
+from models.data_sync import is_missing
 from models.dataset import DataSource, Problem
 from nightshift.states import NightError
 from verdict.seal import SealedPreflight
@@ -33,7 +34,7 @@ def check_command(
 
     Exits 2 where it would be refused, 20 where a night on it would be halted at 23:00.
     """
-    if data is not None and not is_remote(data) and not Path(data).exists():
+    if is_missing(data):
         raise NightError(f"{data}: there is no such file or folder")
     with err.status("checking"):
         source, problems = check_source(data, runs.resolve() / ".cache")

@@ -1,12 +1,12 @@
 """`nightshift deploy`: the three deployments on a Prefect server, for workers of a work pool."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.cli.named_server import ApiOption, named_server
 from flows.cli.nights import DataOption
 from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import warn_of_utc
@@ -14,8 +14,6 @@ from flows.cli.schedule import night_parameters
 from flows.request import load_plan
 from nightshift.states import NightError
 from schedules.window import resolve_zone
-
-RUNS_AT_ONCE = 3
 
 
 def deploy_command(
@@ -29,16 +27,11 @@ def deploy_command(
     ] = "nightshift",
     night: Annotated[str, typer.Option("--night", help="This night, not the next of the campaign.")] = "",
     speed: Annotated[float, typer.Option("--speed", help="Night seconds per second, to try it out.")] = 1.0,
-    api: Annotated[
-        str | None, typer.Option("--api", help="The server's API address; PREFECT_API_URL without it.")
-    ] = None,
+    api: ApiOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Put night, bedtime check and morning report on a Prefect server; workers of the pool run them."""
-    url = api or os.environ.get("PREFECT_API_URL")
-    if not url:
-        raise NightError("no server: set PREFECT_API_URL, or give --api http://127.0.0.1:4200/api")
-    os.environ["PREFECT_API_URL"] = url
+    url = named_server(api)
     plan, file = load_plan(plan_file)
     warn_of_utc(plan)
     home = runs.resolve()
@@ -48,6 +41,7 @@ def deploy_command(
     import httpx
 
     from flows.deploy import deploy
+    from flows.serve import RUNS_AT_ONCE
 
     try:
         names, paused = deploy(plan, parameters, home, pool)

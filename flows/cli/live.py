@@ -12,7 +12,6 @@ from rich.live import Live
 
 from flows.cli.night_process import outcome_of
 from flows.cli.night_screen import night_screen
-from flows.cli.night_view import local
 from flows.cli.output import AsJson, err, out, print_json
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
@@ -25,6 +24,7 @@ from tasks.launch import nightwatch_alive
 from tasks.night_line import ask
 from tasks.night_seen import stage_losses
 from tasks.night_status import NightStatus, read_status
+from tasks.night_words import local
 from verdict.seal import Seal, read_seal
 
 RunOption = Annotated[

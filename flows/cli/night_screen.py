@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from flows.cli.night_view import local, span
+from flows.cli.night_view import span
 from nightshift.instant import parse_utc
 from tasks.night_status import HANDED_OVER, NightStatus, StageStatus
-from tasks.night_words import gpu_told, values_told
+from tasks.night_words import gpu_told, local, state_told, values_told
 
 BARS = "▁▂▃▄▅▆▇█"
 NARROWEST = 60
@@ -68,13 +68,8 @@ def timeline(status: NightStatus, now: datetime, zone: ZoneInfo, width: int) -> 
 def _stage_line(stage: StageStatus, zone: ZoneInfo, width: int) -> Text:
     begin = local(stage.start or stage.planned_start, zone)
     end = local(stage.end or stage.deadline or stage.planned_end, zone)
-    worked = min(1.0, stage.samples / stage.total) if stage.total else 0.0
-    done = 1.0 if stage.ending else max(worked, stage.share)
-    state = (
-        stage.ending.replace("_", " ").lower() if stage.ending else stage.phase if stage.start else "waiting"
-    )
     again = f", {stage.restarts} restarts" if stage.restarts else ""
-    text = f"{stage.title[:20]:20} {begin}-{end} {done:4.0%} {state}{again}  {values_told(stage, 4)}"
+    text = f"{stage.title[:20]:20} {begin}-{end} {stage.done:4.0%} {state_told(stage)}{again}  {values_told(stage, 4)}"
     style = "bold" if stage.start and not stage.ending else "" if stage.ending else "dim"
     return Text(text[:width], style=style, no_wrap=True)
 

@@ -20,7 +20,7 @@ from schedules.clock import Clock, SystemClock
 from schedules.window import resolve_zone
 from tasks.launch import NightRequest
 from tasks.night_status import HANDED_OVER, NightStatus, StageStatus, read_status
-from tasks.night_words import values_told
+from tasks.night_words import local, state_told, values_told
 from verdict.seal import SealError, read_seal
 
 
@@ -70,7 +70,7 @@ class NightView:
     def _say_news(self, status: NightStatus) -> None:
         for stage in status.stages:
             if stage.ending:
-                self._once(f"{stage.title}: {stage.ending.replace('_', ' ').lower()} {values_told(stage)}")
+                self._once(f"{stage.title}: {state_told(stage)} {values_told(stage)}")
             elif stage.start:
                 self._once(f"{stage.title}: started {local(stage.start, self.zone)}")
         for note in status.notes:
@@ -82,11 +82,6 @@ class NightView:
         if text not in self.said:
             self.said.add(text)
             err.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
-
-
-def local(instant: str, zone: ZoneInfo) -> str:
-    """Return the wall time of an ISO instant."""
-    return f"{parse_utc(instant).astimezone(zone):%H:%M}"
 
 
 def span(minutes: float) -> str:
@@ -114,17 +109,12 @@ def night_panel(status: NightStatus, now: datetime, zone: ZoneInfo, width: int =
 
 
 def _stage_row(stage: StageStatus, zone: ZoneInfo) -> Sequence[RenderableType]:
-    worked = stage.samples / stage.total if stage.total else 0.0
-    done = 100.0 if stage.ending else 100.0 * max(min(1.0, worked), stage.share)
     times = f"{local(stage.planned_start, zone)}-{local(stage.planned_end, zone)}"
-    state = (
-        stage.ending.replace("_", " ").lower() if stage.ending else stage.phase if stage.start else "waiting"
-    )
     return (
         escape(stage.title[:22]),
         times,
-        ProgressBar(total=100, completed=done, width=10),
-        state,
+        ProgressBar(total=100, completed=100.0 * stage.done, width=10),
+        state_told(stage),
         values_told(stage),
     )
 

@@ -14,7 +14,7 @@ from flows.cli.output import AsJson, OutOption, err, out, print_json
 from flows.cli.plan import first_day, parse_day, warn_of_utc
 from flows.request import load_plan
 from flows.server import healthy, prefect_server, server_pid
-from models.data_sync import full_path, is_remote
+from models.data_sync import full_path, is_missing
 from nightshift.states import NightError
 from schedules.plan_source import find_night
 from schedules.timetable import timetable
@@ -85,7 +85,7 @@ def _requests(
 ) -> list[NightRequest]:
     loaded, file = load_plan(plan)
     warn_of_utc(loaded)
-    if data is not None and not is_remote(data) and not Path(data).exists():
+    if is_missing(data):
         raise NightError(f"--data {data}: there is no such file or folder")
     chosen = [find_night(loaded, name) for name in names] or list(loaded.nights)
     first = parse_day(day) or first_day(loaded)

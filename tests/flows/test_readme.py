@@ -1,6 +1,6 @@
 """Every command of the README is run as it stands there, but `make night` and `make test`.
 
-Those that take minutes run where NIGHTSHIFT_README is set, as CI does.
+Those that take minutes run where NIGHTSHIFT_README is set, as `make test-long` does.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
 
-from open_night import OpenNight  # noqa: E402
+from open_night import finished_night  # noqa: E402
 from small_night import counting_plan  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(1500)]
@@ -66,29 +66,33 @@ def environment():
     return os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "100"}
 
 
+def run(words, place, folder, timeout):
+    return subprocess.run(
+        command(words, place), cwd=folder, env=environment(), capture_output=True, text=True, timeout=timeout,
+        check=False,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder as a person has it after a first night: data, runs, results of their own."""
     folder = tmp_path_factory.mktemp("readme")
-    night = OpenNight(folder, counting_plan(folder, 10))
-    night.follow_all()
-    night.wait_over()
-    rng = np.random.default_rng(1)
-    np.savez(folder / "features.npz", image=rng.normal(size=(200, 64)).astype(np.float32))
-    (folder / "mine.py").write_text(
-        "import numpy as np\n\ndef ndcg(labels, scores, k=10):\n"
-        "    order = np.argsort(-np.asarray(scores), kind='stable')[:k]\n"
-        "    gains = (2.0 ** np.asarray(labels, dtype=float) - 1)\n"
-        "    discount = 1 / np.log2(np.arange(2, k + 2))\n"
-        "    best = np.sort(gains)[::-1][:k]\n"
-        "    return float((gains[order] * discount[: len(order)]).sum() / (best * discount[: len(best)]).sum())\n"
-    )
-    rows = ["query_id,system,ndcg@10"]
-    for query in range(40):
-        rows += [f"q{query},V1,{rng.uniform(0.4, 0.6):.4f}", f"q{query},new,{rng.uniform(0.5, 0.8):.4f}"]
-    (folder / "results.csv").write_text("\n".join(rows) + "\n")
-    yield {"DATA": folder / "data", "RUN": night.run.path, "DRIVE": folder / "drive", "folder": folder}
-    night.end()
+    with finished_night(folder, counting_plan(folder, 10)) as night:
+        rng = np.random.default_rng(1)
+        np.savez(folder / "features.npz", image=rng.normal(size=(200, 64)).astype(np.float32))
+        (folder / "mine.py").write_text(
+            "import numpy as np\n\ndef ndcg(labels, scores, k=10):\n"
+            "    order = np.argsort(-np.asarray(scores), kind='stable')[:k]\n"
+            "    gains = (2.0 ** np.asarray(labels, dtype=float) - 1)\n"
+            "    discount = 1 / np.log2(np.arange(2, k + 2))\n"
+            "    best = np.sort(gains)[::-1][:k]\n"
+            "    return float((gains[order] * discount[: len(order)]).sum() / (best * discount[: len(best)]).sum())\n"
+        )
+        rows = ["query_id,system,ndcg@10"]
+        for query in range(40):
+            rows += [f"q{query},V1,{rng.uniform(0.4, 0.6):.4f}", f"q{query},new,{rng.uniform(0.5, 0.8):.4f}"]
+        (folder / "results.csv").write_text("\n".join(rows) + "\n")
+        yield {"DATA": folder / "data", "RUN": night.run.path, "DRIVE": folder / "drive", "folder": folder}
 
 
 def test_every_command_of_the_readme_is_run_by_a_test():
@@ -97,10 +101,7 @@ def test_every_command_of_the_readme_is_run_by_a_test():
 
 @pytest.mark.parametrize("words", QUICK)
 def test_a_command_does_what_the_readme_says(place, words):
-    done = subprocess.run(
-        command(words, place), cwd=place["folder"], env=environment(), capture_output=True, text=True,
-        timeout=200, check=False,
-    )  # fmt: skip
+    done = run(words, place, place["folder"], 200)
     assert done.returncode in QUICK[words], done.stdout + done.stderr
     assert done.stdout.strip()
     assert "Traceback" not in done.stdout + done.stderr
@@ -109,10 +110,7 @@ def test_a_command_does_what_the_readme_says(place, words):
 def test_a_published_night_is_fetched(place):
     told = "publish --where DRIVE", "fetch small --from DRIVE --to here"
     for words in told:
-        done = subprocess.run(
-            command(words, place), cwd=place["folder"], env=environment(), capture_output=True, text=True,
-            timeout=100, check=False,
-        )  # fmt: skip
+        done = run(words, place, place["folder"], 100)
         assert done.returncode == 0, done.stderr
     assert list(place["folder"].glob("here/small-*/bundle.json"))
 
@@ -141,15 +139,7 @@ gated = pytest.mark.skipif(
 @pytest.mark.parametrize("words", LONG)
 def test_a_long_command_does_what_the_readme_says(place, words, tmp_path):
     data = {"DATA": place["DATA"]}
-    done = subprocess.run(
-        command(words, data),
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
+    done = run(words, data, tmp_path, 1200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
 
@@ -168,15 +158,7 @@ def test_a_real_night_is_begun_and_given_back(tmp_path):
         assert night.poll() is None, (tmp_path / "out.txt").read_text()
         pause.wait(0.25)
     for words in ("stop --at 03:00", "stop"):
-        done = subprocess.run(
-            command(words, {}),
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run(words, {}, tmp_path, 60)
         assert done.returncode == 0, done.stderr
     assert night.wait(300) == 0, (tmp_path / "out.txt").read_text()
     [handoff] = tmp_path.glob("runs/*/fusion/handoff.json")

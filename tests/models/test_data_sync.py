@@ -30,13 +30,13 @@ def bucket(tmp_path):
 def fetched(monkeypatch):
     from models import data_sync
 
-    names, real = [], data_sync._fetch
+    names, real = [], data_sync.fetch_file
 
     def counted(system, path, target):
         names.append(path.split("/")[-1])
         real(system, path, target)
 
-    monkeypatch.setattr(data_sync, "_fetch", counted)
+    monkeypatch.setattr(data_sync, "fetch_file", counted)
     return names
 
 
@@ -57,17 +57,17 @@ def test_only_what_has_changed_is_fetched_again(bucket, tmp_path, fetched):
 def test_a_cut_fetch_goes_on(bucket, tmp_path, fetched, monkeypatch):
     from models import data_sync
 
-    counting = data_sync._fetch
+    counting = data_sync.fetch_file
 
     def cut(system, path, target):
         if len(fetched) == 2:
             raise OSError("connection lost")
         counting(system, path, target)
 
-    monkeypatch.setattr(data_sync, "_fetch", cut)
+    monkeypatch.setattr(data_sync, "fetch_file", cut)
     with pytest.raises(DataError, match="connection lost"):
         brought_here(WHERE, tmp_path)
-    monkeypatch.setattr(data_sync, "_fetch", counting)
+    monkeypatch.setattr(data_sync, "fetch_file", counting)
     brought_here(WHERE, tmp_path)
     assert sorted(fetched) == ["a.png", "test.jsonl", "train.jsonl", "val.jsonl"], "nothing twice"
 

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from small_night import make_data
@@ -75,6 +77,18 @@ class OpenNight:
         trainer = read_memory(self.run.stage("work")).running
         if trainer and trainer.alive():
             os.killpg(trainer.pid, signal.SIGKILL)
+
+
+@contextmanager
+def finished_night(tmp_path: Path, plan: Path) -> Iterator[OpenNight]:
+    """Give a night that has come to its end; what still runs of it is ended afterwards."""
+    night = OpenNight(tmp_path, plan)
+    try:
+        night.follow_all()
+        night.wait_over()
+        yield night
+    finally:
+        night.end()
 
 
 def ledger_kinds(run: RunDir) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 
 import fsspec
 import pytest
-from open_night import OpenNight, ledger_kinds
+from open_night import finished_night, ledger_kinds
 from small_night import COUNTING_TRAINER, PLAN, make_plan
 
 from nightshift.states import NightError
@@ -21,11 +21,8 @@ def night(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     (folder / "count.py").write_text(COUNTING_TRAINER)
     text = PLAN.replace("schema = 1", f'schema = 1\npublish = "{folder / "drive"}"')
-    one = OpenNight(folder, make_plan(folder, sys.executable, "count.py", "10", text=text))
-    one.follow_all()
-    one.wait_over()
-    yield one
-    one.end()
+    with finished_night(folder, make_plan(folder, sys.executable, "count.py", "10", text=text)) as one:
+        yield one
 
 
 @pytest.fixture

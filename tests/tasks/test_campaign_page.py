@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from open_night import OpenNight
+from open_night import finished_night
 from playwright.sync_api import sync_playwright
 from small_night import counting_plan
 
@@ -15,11 +15,8 @@ from tasks.campaign_page import read_campaign, tonight, write_campaign
 @pytest.fixture(scope="module")
 def home_with_a_night(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
-    night = OpenNight(folder, counting_plan(folder, 20))
-    night.follow_all()
-    night.wait_over()
-    yield folder / "runs", night
-    night.end()
+    with finished_night(folder, counting_plan(folder, 20)) as night:
+        yield folder / "runs", night
 
 
 def test_a_night_has_its_word_its_share_and_a_link_to_its_page(home_with_a_night):

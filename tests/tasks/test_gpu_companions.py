@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.gpu_companions import companions, energy_kwh, idle_gaps, records
+from tasks.gpu_companions import companions, energy_kwh, gaps_between, idle_gaps, records
 from tasks.gpu_diagnosis import GpuSpan, diagnose
 from tasks.night_seconds import Spent
 
@@ -30,7 +30,9 @@ def test_idle_stretches_are_named_by_what_the_time_went_into(tmp_path):
     path = write(tmp_path / "gpu.jsonl", busy([90] * 10 + [0] * 9 + [95] * 5 + [2] * 4 + [90] * 3 + [0] * 8))
     assert [seconds for _, seconds in idle_gaps(list(records(path)), 1.0)] == [8, 7]
     pieces = [(second(0), second(30), Spent.LOAD), (second(30), second(60), Spent.EVALUATE)]
-    facts = companions(path, second(0), second(60), 1.0, pieces, idle=False)
+    facts = companions(
+        path, second(0), second(60), gaps_between(path, second(0), second(60), 1.0), pieces, idle=False
+    )
     assert facts["idle_gaps"] == "load: 1, 8 s; evaluate: 1, 7 s"
     assert (facts["p5_pct"], facts["p50_pct"], facts["p95_pct"]) == (0, 2, 95)
     assert "likely_cause" not in facts
@@ -50,7 +52,7 @@ def test_memory_heat_and_processors_are_told(tmp_path):
             },
         ),
     ]
-    facts = companions(write(tmp_path / "gpu.jsonl", rows), second(0), second(9), 1.0, [], idle=False)
+    facts = companions(write(tmp_path / "gpu.jsonl", rows), second(0), second(9), [], [], idle=False)
     assert facts == {"processors_active_pct": 50.0, "least_free_memory_gib": 1.0, "throttled_share": 0.5}
 
 

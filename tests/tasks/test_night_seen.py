@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from open_night import OpenNight
+from open_night import finished_night
 from small_night import counting_plan
 
 from nightshift.states import Ending
@@ -17,11 +17,8 @@ from verdict.seal import read_seal
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signs")
-    night = OpenNight(folder, counting_plan(folder, 10))
-    night.follow_all()
-    night.wait_over()
-    yield night
-    night.end()
+    with finished_night(folder, counting_plan(folder, 10)) as night:
+        yield night
 
 
 def signs(night, minutes, **stage):
