@@ -3,21 +3,21 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
 from models.encoders import Encoders
-from models.fusion import FusionNet, new_network
+from models.fusion import new_network
 from models.fusion_designs import Design
 from models.fusion_pools import Pools, pool_ndcg
+from models.fusion_steps import Steps, begin, new_optimizer
 from models.fusion_sum import load_single, save_model
 from models.gpu_ceiling import ceiling_flops_per_s, flops_per_query
-from models.losses import margin_loss
 from models.metrics import mean_ndcg
 from models.optimizer_state import moments_of, restore_moments
 from models.settings import FusionSettings
 from models.share_log import SKIPPED, ShareLog
 from models.stage_best import forget_old
+from models.team import Team
 from nightshift.checkpoint import read_state
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun
@@ -27,18 +27,6 @@ SAVE_RESERVE_S = 1.5
 SAY_EVERY_S, SAVE_EVERY_S = 0.5, 300.0
 """Real seconds between two words, and at most between two checkpoints: sqrt(2 x 20 h x 1 s), Young 1974."""
 OPTIMIZER = "optimizer.safetensors"
-SEARCH_SIDE = ("item_tower", "search_", "overlap_weight")
-SEARCH_RATE = 10.0
-"""The layers through which the search acts learn at this multiple of the plan's rate: at the rate itself
-they stay undertrained after 20 epochs of 240 queries."""
-
-
-def parameter_groups(network: FusionNet) -> list[dict[str, object]]:
-    """Return AdamW's groups: the mission's layers, then the search side with its own factor of the rate."""
-    named = list(network.named_parameters())
-    mission = [parameter for name, parameter in named if not name.startswith(SEARCH_SIDE)]
-    search = [parameter for name, parameter in named if name.startswith(SEARCH_SIDE)]
-    return [{"params": mission, "factor": 1.0}, {"params": search, "factor": SEARCH_RATE}]
 
 
 class Training:
@@ -47,11 +35,12 @@ class Training:
     def __init__(
         self, run: TrainerRun, settings: FusionSettings, encoders: Encoders, train: Pools, val: Pools,
         design: Design, seed: int, base: int = 0, samples_before: int = 0, samples_total: int = 0,
-        aloud: bool = True, resume: Path | None = None,
+        aloud: bool = True, resume: Path | None = None, team: Team | None = None,
     ) -> None:  # fmt: skip
         """`base` and `samples_before` are steps and queries of the trainings before this one.
 
-        Only one training of a night is `aloud`: its loss and validation are the live view's.
+        Only one training of a night is `aloud`: its loss and validation are the live view's. The others of a `team`
+        take every step along.
         """
         self.run, self.settings, self.encoders, self.train, self.val = run, settings, encoders, train, val
         self.design, self.seed, self.base, self.aloud = design, seed, base, aloud
@@ -69,11 +58,11 @@ class Training:
             self.network.see(train.search_BQ.cpu(), {m: rows.cpu() for m, rows in train.items.items()})
         self.shares = ShareLog(run.replay)
         self.network.to(run.device).train()
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network), lr=settings.learning_rate, fused=True
-        )
+        self.optimizer = new_optimizer(self.network, settings.learning_rate)
         if resume:
             self._restore(resume)
+        begin(self.network, self.optimizer, settings, team)
+        self.steps = Steps(self.network, self.optimizer, train, settings, team)
         self.v1 = mean_ndcg([q.scores_v1() for q in val.queries], [q.relevance() for q in val.queries])
         self.losses: list[float] = []
         self.said_s = self.ending_s = 0.0
@@ -131,19 +120,13 @@ class Training:
 
         Ends the process where the loss is not finite.
         """
-        torch.manual_seed(self.seed * 1_000_003 + self.step)  # dropout, the same after a resume
         skip = self.base + self.step + 1 == self.run.skip_step
         share, factor = self.shares.next(SKIPPED if skip else self.share, self.run.lr_factor)
         if share == SKIPPED:
             self.step += 1
             return float("nan")
-        for group in self.optimizer.param_groups:
-            rate = self.settings.learning_rate * factor * max(0.02, 1 - share)
-            group["lr"] = rate * group["factor"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = sum(
-            self.backward(rows[i : i + self.forward], rows.size) for i in range(0, rows.size, self.forward)
-        )
+        rate = self.settings.learning_rate * factor * max(0.02, 1 - share)
+        loss = self.steps.gradient(rows, self.seed * 1_000_003 + self.step, rate, self.forward)
         if not np.isfinite(loss):
             self.run.not_finite(self.base + self.step + 1)
         self.optimizer.step()
@@ -155,14 +138,6 @@ class Training:
         """Queries per forward pass: the batch, at most half of it after an out-of-memory restart."""
         size = self.settings.queries_per_batch
         return max(1, min(self.run.microbatch, size // 2)) if self.run.microbatch else size
-
-    def backward(self, rows: np.ndarray, of: int) -> float:
-        """Return these queries' part of the loss of a batch of `of`, its gradient accumulated."""
-        parts, search_BQ, relevance_BC = self.train.batch(torch.from_numpy(rows).to(self.run.device))
-        loss = margin_loss(self.network(parts, search_BQ), relevance_BC, self.settings.margin)
-        part = loss * (len(rows) / of)
-        part.backward()  # type: ignore[no-untyped-call]
-        return float(part.detach())
 
     def say(self, force: bool = False) -> None:
         """Tell how far it is, at most twice a second."""
@@ -233,4 +208,5 @@ class Training:
                 saved = self.step
         if saved != self.step:
             self.evaluate_and_save()
+        self.steps.over()
         return whole

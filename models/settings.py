@@ -114,15 +114,21 @@ SETTINGS_OF: dict[str, type[Settings]] = {
 """Module of a trainer -> the settings it takes."""
 
 
-def check_settings(module: str, values: dict[str, Any]) -> str | None:
+TOGETHER = ("models.train_fusion",)
+"""Trainers of ours that several processes can run together."""
+
+
+def check_settings(module: str, values: dict[str, Any], processes: int = 1) -> str | None:
     """Return what is wrong with these settings for this trainer, or None; foreign trainers take anything."""
     if module not in SETTINGS_OF:
         return None
+    if processes > 1 and module not in TOGETHER:
+        return f"processes = {processes}: {module} is one process; {', '.join(TOGETHER)} can be several"
     try:
         SETTINGS_OF[module].model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return f"settings: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
     return None
 
 

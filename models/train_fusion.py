@@ -30,10 +30,12 @@ from models.fusion_designs import (
 from models.fusion_encoders import fitted_encoders
 from models.fusion_floor import TOO_SMALL
 from models.fusion_pools import Pools, make_pools, pool_ndcg
+from models.fusion_steps import follow, share_pools
 from models.fusion_sum import FusionSum, Network, load_network, load_single, save_model
 from models.fusion_training import SAVE_RESERVE_S, Training
 from models.settings import FusionSettings, read_settings
 from models.stage_best import best_by_design
+from models.team import Team, join_team
 from nightshift.checkpoint import read_state, remove_checkpoint, step_of, whole_checkpoints
 from nightshift.instant import boottime_s
 from nightshift.trainer import TrainerRun, open_run
@@ -53,6 +55,7 @@ class Stage:
     train: Pools
     val: Pools
     board: Board
+    team: Team | None = None
 
     def trained(self) -> list[tuple[str, int]]:
         """Train what the board plans, as far as the stage lasts; return what was left out."""
@@ -138,7 +141,7 @@ class Stage:
         training = Training(
             self.run, settings, self.encoders, self.train, self.val, self.board.design(name), seed,
             base=self._next_step(), samples_before=number * one, samples_total=of * one,
-            aloud=number == 0, resume=resume,
+            aloud=number == 0, resume=resume, team=self.team,
         )  # fmt: skip
         whole = training.to_the_end()
         if not whole and self.board.scores.get(name):
@@ -188,7 +191,7 @@ def forget_other_branches(run: TrainerRun) -> None:
             remove_checkpoint(path)
 
 
-def train(run: TrainerRun, settings: FusionSettings) -> str:
+def train(run: TrainerRun, settings: FusionSettings, team: Team | None = None) -> str:
     """Train until everything planned or the time is over; return why it ended before all was done, if so.
 
     The last weights are always saved.
@@ -206,7 +209,8 @@ def train(run: TrainerRun, settings: FusionSettings) -> str:
     if run.resume:
         board.read(run.folder.out)
     run.phase("train")
-    stage = Stage(run, settings, encoders, pools["train"], pools["val"], board)
+    share_pools(pools["train"], team)
+    stage = Stage(run, settings, encoders, pools["train"], pools["val"], board, team)
     left_out = stage.trained()
     if left_out:
         print("no time for:", ", ".join(f"{name} with seed {seed}" for name, seed in left_out))
@@ -225,10 +229,13 @@ def main() -> int:
     torch.set_num_threads(min(2, torch.get_num_threads()))
     run = open_run()
     settings = read_settings(FusionSettings, run.inputs.get("settings"))
+    team = join_team(run.device)
     try:
-        reason = train(run, settings)
+        reason = follow(team) if team and team.rank else train(run, settings, team)
     except torch.OutOfMemoryError:
         run.out_of_memory()
+    if team:
+        team.end()
     run.finish(run.stop_reason or reason)
     return 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from nightshift.torchrun import agreed
 from nightshift.trainer import TrainerRun
 
 FOLDER, KIND = "trainer", "hugging-face"
@@ -46,7 +47,7 @@ class NightCallback(TrainerCallback):  # type: ignore[misc]
         step, steps = state.global_step, max(1, state.max_steps)
         batch = args.train_batch_size * args.gradient_accumulation_steps
         self.run.progress(step, samples=step * batch, total=steps * batch, share=self.run.share(step, steps))
-        if self.run.should_stop(self.reserve_s):
+        if agreed(self.run.should_stop(self.reserve_s)):
             control.should_save = control.should_training_stop = True
 
     def on_log(

@@ -12,6 +12,7 @@ run.finish()
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from nightshift.instant import boottime_s
+from nightshift.torchrun import agreed
 from nightshift.trainer import TrainerRun
 
 FILE, KIND = "lightning.ckpt", "lightning"
@@ -45,9 +46,9 @@ class NightCallback(Callback):  # type: ignore[misc]
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if values:
             self.run.metrics(step, **values)
-        if self.run.should_stop(self.reserve_s):
+        if agreed(self.run.should_stop(self.reserve_s)):
             trainer.should_stop = True
-        elif boottime_s() - self.saved_s > self.save_every_s:
+        elif agreed(boottime_s() - self.saved_s > self.save_every_s):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -62,6 +63,8 @@ class NightCallback(Callback):  # type: ignore[misc]
         if trainer.global_step == self.saved_step:
             return
         self.run.phase("checkpoint")
+        if self.run.rank:  # only rank 0 writes, but all take part
+            trainer.save_checkpoint(self.run.folder.out / FILE)
         self.run.save(
             trainer.global_step,
             lambda folder: trainer.save_checkpoint(folder / FILE),

@@ -43,6 +43,9 @@ def open_run(watched: bool = True) -> TrainerRun:
 
     SIGTERM asks for a last checkpoint (`should_stop` becomes true); SIGUSR1 dumps every stack
     to stderr, also while the main thread sits in C code.
+
+    In several processes (`nightshift/torchrun.py`) each has the GPU of its LOCAL_RANK; rank 0 alone speaks, saves and
+    hears SIGTERM.
     """
     folder = StageDir(_path_from("NIGHT_RUN_DIR") or Path("nightshift-run"))
     folder.out.mkdir(parents=True, exist_ok=True)
@@ -52,6 +55,9 @@ def open_run(watched: bool = True) -> TrainerRun:
     microbatch = os.environ.get("NIGHT_MICROBATCH")
     seed = os.environ.get("NIGHT_SEED", "0")
     skip = os.environ.get("NIGHT_SKIP_STEP")
+    rank, device = int(os.environ.get("RANK", "0")), os.environ.get("NIGHT_DEVICE", "cpu")
+    if device.startswith("cuda"):
+        device = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else device
     if inputs_file and watched:
         cache = [Path(inputs["cache"]) / "embeddings"] if "cache" in inputs else []
         audit_opens(folder.opened, (folder.path.parents[1], *cache))
@@ -60,17 +66,19 @@ def open_run(watched: bool = True) -> TrainerRun:
         seed=int(seed),
         seeds=tuple(int(one) for one in os.environ.get("NIGHT_SEEDS", seed).split(",")),
         nonce=os.environ.get("NIGHT_NONCE", ""),
-        device=os.environ.get("NIGHT_DEVICE", "cpu"),
+        device=device,
         resume=_path_from("NIGHT_RESUME"),
         microbatch=int(microbatch) if microbatch else None,
         skip_step=int(skip) if skip else None,
         replay=_path_from("NIGHT_REPLAY"),
         second_sink=_path_from("NIGHT_SECOND_SINK"),
+        rank=rank,
         rehearsal=RehearsalTime.parse(clock) if clock else None,
         deadline=parse_utc(deadline) if deadline else None,
         inputs={name: Path(path) for name, path in inputs.items()},
     )
-    signal.signal(signal.SIGTERM, run._on_term)
+    if not rank:
+        signal.signal(signal.SIGTERM, run._on_term)
     if hasattr(signal, "SIGUSR1"):
         faulthandler.register(signal.SIGUSR1, all_threads=True)
     run.read_control()

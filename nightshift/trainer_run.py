@@ -52,6 +52,8 @@ class TrainerRun:
     """A checkpoint whose training is to be repeated: `models.share_log`."""
     second_sink: Path | None = None
     """Where a checkpoint goes that its own folder cannot take."""
+    rank: int = 0
+    """Which of torchrun's processes this is: rank 0 alone speaks and saves."""
     stop_asked: bool = False
     stop_reason: str = ""
     """Why `should_stop` became true; once true, it stays so."""
@@ -142,8 +144,10 @@ class TrainerRun:
         """Return the checkpoint that `write` filled, whole on disk before anybody hears of it.
 
         A disk that refuses it never stops the training: the second sink is tried, and where that fails
-        too, it is said and the path returned does not exist.
+        too, it is said and the path returned does not exist. Ranks beyond 0 save nothing.
         """
+        if self.rank:
+            return self.folder.checkpoints / f"step-{step:06d}"
         for sink in filter(None, (self.folder.checkpoints, self.second_sink)):
             try:
                 path = write_checkpoint(sink, step, write, state, self.nonce)
@@ -178,6 +182,8 @@ class TrainerRun:
 
     def _say(self, kind: str, **fields: object) -> None:
         self.heard_s = boottime_s()
+        if self.rank:
+            return
         try:
             events.append_line(self.folder.events, {"kind": kind, "at": self.now().isoformat(), **fields})
         except OSError as error:  # a full disk must not stop a training
@@ -185,7 +191,7 @@ class TrainerRun:
 
     def _suffer(self) -> None:
         """Have the fault that a rehearsal wants."""
-        word = faults.take_fault(self.folder.fault) if self.rehearsal else ""
+        word = faults.take_fault(self.folder.fault) if self.rehearsal and not self.rank else ""
         if word == faults.OUT_OF_MEMORY:
             self.out_of_memory()
         elif word == faults.NOT_FINITE:

@@ -101,6 +101,9 @@ class Stage(_Frozen):
     """Planned end; a wall time before the start lies on the next day."""
     command: tuple[str, ...] = Field(min_length=1)
     """Argument list, never a shell string; `{python}` is this environment's interpreter."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """How many processes train together, started by torchrun: one per GPU of the night (`gpus`). The command must begin
+    with `{python}`; of Nightshift's own trainers `models.train_fusion` can."""
     minimum_min: float = Field(5, ge=0)
     """With less than this left the stage is not started."""
     elastic: bool = False
@@ -109,6 +112,14 @@ class Stage(_Frozen):
     """Work that cannot be cut short; its overrun is paid for by the elastic stage."""
     settings: dict[str, Setting] = {}
     """Figures for the trainer; Nightshift's own trainers refuse unknown ones."""
+
+    @model_validator(mode="after")
+    def _torchrun_starts_python(self) -> Self:
+        if self.processes > 1 and (self.command[0] != "{python}" or len(self.command) < 2):
+            raise ValueError(
+                f"stage {self.name!r}: processes = {self.processes} needs a command that begins with {{python}}"
+            )
+        return self
 
     @property
     def module(self) -> str:

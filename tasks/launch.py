@@ -58,9 +58,9 @@ def check_night_settings(plan: Plan, source: str) -> None:
     """Raise NightError where a stage's settings do not fit its trainer."""
     for night in plan.nights:
         for stage in night.stages:
-            wrong = check_settings(stage.module, dict(stage.settings))
+            wrong = check_settings(stage.module, dict(stage.settings), stage.processes)
             if wrong:
-                raise NightError(f"{source}: night {night.name}, stage {stage.name}, settings: {wrong}")
+                raise NightError(f"{source}: night {night.name}, stage {stage.name}, {wrong}")
 
 
 def costs_of(request: NightRequest, data: SealedData) -> ProcessCosts:

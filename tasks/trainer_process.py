@@ -135,6 +135,8 @@ def start_trainer(run: RunDir, seal: Seal, stage: Stage, deadline: datetime, sta
     folder = run.stage(stage.name)
     environment = trainer_environment(run, seal, stage, deadline, standing)
     command = [sys.executable if word == "{python}" else word for word in stage.command]
+    if stage.processes > 1:
+        command[1:1] = ["-m", "nightshift.torchrun", "--processes", str(stage.processes)]
     ours = stage.module in SETTINGS_OF
     with folder.output.open("ab") as output:
         try:

@@ -71,6 +71,36 @@ def test_a_foreign_trainer_is_resumed_and_judged(night, name):
     assert '"score_v1"' in labels
 
 
+@pytest.mark.parametrize("name", ["hugging-face", "lightning"])
+def test_two_processes_train_one_network_and_stop_together(tmp_path, name):
+    for path in (REPOSITORY / "examples").iterdir():
+        if path.is_file():
+            text = path.read_text().replace("devices=1", "devices=2")
+            (tmp_path / path.name).write_text(text.replace("elastic = true", "elastic = true\nprocesses = 2"))
+    plan = tmp_path / "nights.toml"
+    head, tail = plan.read_text().split('name = "hugging-face"')
+    plan.write_text(
+        f'{head.replace("processes = 2", "")}name = "hugging-face"{tail}'
+    )  # a plain program is one process
+    write_topics(tmp_path / "data")
+    one = OpenNight(tmp_path, plan, name, speed=240.0)
+    try:
+        stage = one.run.stage("train")
+        one.follow_all("train", "judge", "hand-over", "report")
+    finally:
+        one.end()
+    record = json.loads(stage.exit.read_text())
+    assert record["ending"] == "FINISHED", stage.output.read_text()[-2000:]
+    assert len(record["attempts"]) == 1, stage.output.read_text()[-2000:]
+    told = read_events(stage.events)[0]
+    assert sum(event.kind == "started" for event in told) == 1, "rank 0 alone speaks"
+    pools = len((tmp_path / "data" / "train.jsonl").read_text().splitlines())
+    steps = [event.step for event in told if event.kind == "progress"]
+    assert steps[-1] == 20 * -(-pools // 2), "each of the two took half of the pools"
+    gain = next(f for f in read_verdict(one.run).criteria if f.name == Metric.VALIDATION_NDCG)
+    assert gain.state is CriterionState.MET, gain.reason
+
+
 CHEAT = """
 import json, os
 from pathlib import Path

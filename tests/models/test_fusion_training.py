@@ -9,7 +9,8 @@ from models.encoder_choice import Choice
 from models.encoders import MODALITIES, Encoders
 from models.fusion_designs import FUSION, Design
 from models.fusion_pools import make_pools
-from models.fusion_training import SEARCH_RATE, Training
+from models.fusion_steps import SEARCH_RATE
+from models.fusion_training import Training
 from models.settings import FusionSettings
 from nightshift.checkpoint import newest_whole
 from nightshift.rundir import StageDir
