@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
-from models.pool import BACKEND, K, Pool, PoolIndex, build, efforts, least_effort, set_effort
+from models.pool import BACKEND, K, PoolIndex, build, efforts, least_effort, set_effort
 from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, vectors_fit, why_skip
+from models.pool_shards import exact_by_shards
+from models.pool_vectors import Pool
 from models.serving_build import save_serving, serving_saved
 from models.settings import PoolSettings, read_settings
 from models.stage_best import best_checkpoint
@@ -98,7 +100,7 @@ class PoolTest:
                 continue
             if exact is None:
                 self.run.phase("evaluate")
-                exact = pool.exact(self.queries, min(K, size))
+                exact = self._exact(pool, min(K, size))
             measured = self._measure(name, pool, needed, exact)
             if measured is None:
                 why = "the time was over before it was built"
@@ -112,6 +114,11 @@ class PoolTest:
                 serving.append(Serving(row.p95_ms, row.recall_at_100, found, effort))
             del index  # before the next one is built: large pools need the memory
         self._save_serving(size, serving)
+
+    def _exact(self, pool: Pool, k: int) -> Ids:
+        if self.settings.shards > 1 and len(pool.blocks()) > 1:
+            return exact_by_shards(self.run, pool, self.queries, k, self.settings)
+        return pool.exact(self.queries, k)
 
     def _measure(
         self, name: str, pool: Pool, needed: tuple[float, float], exact: Ids

@@ -1,8 +1,8 @@
 """Candidate pools: exact search as truth, IVF with 8-bit vectors and HNSW beside it (FAISS)."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, load_candidates
+from models.pool_vectors import Pool
 from nightshift.instant import boottime_s
-from nightshift.trainer import beat
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
 K = 100
-JITTER = 0.15
-"""Length of the noise added to a copied unit vector, before it is made a unit vector again."""
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EF = (100, 128, 192, 256, 384, 512, 768, 1024)
 HNSW_LINKS = 32
@@ -26,81 +24,10 @@ MOST_LISTS = 4096
 FLAT_PROBES = 20
 BEYOND = 2
 """Points measured beyond the recall target, for the curve."""
-CHUNK = 100_000
 TRAINING_VECTORS = 40
 """Per IVF list; FAISS asks for 39."""
 VECTORS, INDEX, SETTINGS = "vectors.npy", "index.faiss", "pool.json"
 BACKEND = f"faiss-cpu {version('faiss-cpu')}"
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Unit vectors, the real ones first, then jittered copies; in memory, or made anew whenever they are read."""
-
-    real: Floats
-    size: int
-    seed: int
-    held: Floats | None = None
-
-    @property
-    def width(self) -> int:
-        """Columns of a vector."""
-        return int(self.real.shape[1])
-
-    @property
-    def jittered_share(self) -> float:
-        """Share of the pool that are copies with noise added."""
-        return max(0.0, (self.size - len(self.real)) / self.size)
-
-    def chunks(self) -> Iterator[Floats]:
-        """Yield the vectors in order, the same every time."""
-        if self.held is not None:
-            yield self.held
-            return
-        yield self.real[: self.size]
-        rng = np.random.default_rng([self.seed, self.size])
-        for start in range(len(self.real), self.size, CHUNK):
-            shape = min(self.size - start, CHUNK), self.width
-            noise = rng.standard_normal(shape, dtype=np.float32) * np.float32(JITTER / self.width**0.5)
-            copies = self.real[rng.integers(len(self.real), size=len(noise))] + noise
-            yield copies / np.maximum(np.linalg.norm(copies, axis=1, keepdims=True), 1e-12)
-
-    def in_memory(self) -> "Pool":
-        """Return the same pool with its vectors held."""
-        if self.held is not None:
-            return self
-        held = np.empty((self.size, self.width), dtype=np.float32)
-        start = 0
-        for chunk in self.chunks():
-            held[start : start + len(chunk)] = chunk
-            start += len(chunk)
-        return replace(self, held=held)
-
-    def every(self, step: int) -> Floats:
-        """Return every `step`-th vector."""
-        picked, offset = [], 0
-        for chunk in self.chunks():
-            picked.append(chunk[(-offset) % step :: step])
-            offset += len(chunk)
-        return np.ascontiguousarray(np.concatenate(picked))
-
-    def exact(self, queries: Floats, k: int) -> Ids:
-        """Return the positions of the k nearest vectors per query by exact search, shape (queries, k)."""
-        best_scores = np.empty((len(queries), 0), dtype=np.float32)
-        best_ids = np.empty((len(queries), 0), dtype=np.int64)
-        offset = 0
-        for chunk in self.chunks():
-            for start in range(0, len(chunk), CHUNK):
-                beat()
-                part = chunk[start : start + CHUNK]
-                scores, ids = faiss.knn(queries, part, min(k, len(part)), faiss.METRIC_INNER_PRODUCT)
-                best_scores = np.hstack([best_scores, scores])
-                best_ids = np.hstack([best_ids, ids + offset + start])
-                kept = np.argsort(-best_scores, axis=1, kind="stable")[:, :k]
-                best_scores = np.take_along_axis(best_scores, kept, axis=1)
-                best_ids = np.take_along_axis(best_ids, kept, axis=1)
-            offset += len(chunk)
-        return best_ids
 
 
 def build(name: str, pool: Pool, stop: Callable[[], bool] = lambda: False) -> faiss.Index | None:

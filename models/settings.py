@@ -1,10 +1,11 @@
 """The figures a stage of the plan may set, one class per trainer, checked when the plan is read."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nightshift.states import NightError
 
@@ -100,6 +101,12 @@ class PoolSettings(Settings):
     pools: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     recall_target: float = 0.95
     queries: int = 200
+    shards: int = Field(default=1, ge=1, le=1000)
+    """Parts of a pool for exact search, the truth of every index: Prefect tasks where there is more than one."""
+    task_runner: Literal["threads", "dask", "ray"] = "threads"
+    """What runs those tasks; `prefect-dask` or `prefect-ray` must be installed for its runner."""
+    cluster: str = ""
+    """Address of the Dask scheduler or Ray head; without it a cluster of this machine lives as long as it is needed."""
 
 
 SETTINGS_OF: dict[str, type[Settings]] = {
@@ -129,6 +136,9 @@ def check_settings(module: str, values: dict[str, Any], processes: int = 1) -> s
     except ValidationError as error:
         first = error.errors()[0]
         return f"settings: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    runner = values.get("task_runner", "threads")
+    if runner != "threads" and find_spec(f"prefect_{runner}") is None:
+        return f"settings: task_runner = {runner!r} needs a package that is not there: pip install prefect-{runner}"
     return None
 
 

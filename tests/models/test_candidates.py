@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models import pool as pool_module
+from models import pool_vectors
 from models.bm25 import BM25
 from models.candidates import (
     StaticEncoder,
@@ -13,8 +13,9 @@ from models.candidates import (
     train_tokenizer,
 )
 from models.dataset import Candidate, Query
-from models.pool import Pool, PoolIndex, build, efforts, least_effort, load_pool, recall, set_effort
+from models.pool import PoolIndex, build, efforts, least_effort, load_pool, recall, set_effort
 from models.pool_plan import PoolRow, predicted_seconds, why_skip
+from models.pool_vectors import Pool
 from models.train_candidates import training_triples
 
 TEXTS = ["red smoky cocktail", "green tea from japan", "smoky beer", "black coffee kenya"] * 3
@@ -90,7 +91,7 @@ def test_a_pool_grows_by_labelled_copies():
 
 
 def test_a_pool_that_is_made_anew_is_the_pool_in_memory(monkeypatch):
-    monkeypatch.setattr(pool_module, "CHUNK", 37)
+    monkeypatch.setattr(pool_vectors, "CHUNK", 37)
     rng = np.random.default_rng(3)
     real = rng.normal(size=(20, 8)).astype(np.float32)
     real /= np.linalg.norm(real, axis=1, keepdims=True)
@@ -134,7 +135,7 @@ def test_a_saved_pool_searches_as_before(encoder, tmp_path):
 
 
 def test_a_build_ends_where_the_time_is_over(monkeypatch):
-    monkeypatch.setattr(pool_module, "CHUNK", 50)
+    monkeypatch.setattr(pool_vectors, "CHUNK", 50)
     real = np.eye(8, dtype=np.float32)
     asked = iter([False, False, True])
     assert build("HNSW", Pool(real, 400, seed=1), lambda: next(asked)) is None

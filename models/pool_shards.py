@@ -1,0 +1,90 @@
+"""Exact search over a pool cut into shards, each a Prefect task of a flow in a process of its own.
+
+The flow (`flows/pool_shards.py`) may run its tasks in threads, or on a Dask or Ray cluster. It is never relied on:
+shards whose answer does not come are searched here.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from models.pool_vectors import Floats, Ids, Nearest, Pool, merged
+from models.settings import PoolSettings
+from nightshift.instant import boottime_s
+from nightshift.trainer import TrainerRun
+
+FLOW = "flows.pool_shards"
+TASK, REAL, QUERIES = "task.json", "real.npy", "queries.npy"
+LOOK_EVERY_S = 0.1
+
+
+def shard_blocks(pool: Pool, shards: int) -> list[list[tuple[int, int]]]:
+    """Return the pool's blocks dealt out to so many shards, one after another; fewer where there are fewer blocks."""
+    blocks = pool.blocks()
+    return [blocks[i::shards] for i in range(min(shards, len(blocks)))]
+
+
+def write_task(folder: Path, pool: Pool, queries: Floats, k: int, settings: PoolSettings) -> None:
+    """Write what the flow needs: a few arrays, and figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("shard-*.npz"):  # of an attempt before, perhaps of another model
+        old.unlink()
+    np.save(folder / REAL, pool.real, allow_pickle=False)
+    np.save(folder / QUERIES, queries, allow_pickle=False)
+    figures = {
+        "size": pool.size, "seed": pool.seed, "k": k, "shards": shard_blocks(pool, settings.shards),
+        "task_runner": settings.task_runner, "cluster": settings.cluster,
+    }  # fmt: skip
+    (folder / TASK).write_text(json.dumps(figures))
+
+
+def answer_file(folder: Path, shard: int) -> Path:
+    """Return where a shard's answer lies: `scores` and `ids`."""
+    return folder / f"shard-{shard:03d}.npz"
+
+
+def read_answer(path: Path) -> Nearest:
+    """Return one shard's answer."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["scores"], arrays["ids"]
+
+
+def exact_by_shards(run: TrainerRun, pool: Pool, queries: Floats, k: int, settings: PoolSettings) -> Ids:
+    """Return the positions of the k nearest vectors per query, shape (queries, k); as `Pool.exact` does.
+
+    Says in the output how many shards the flow has answered, and how long that took.
+    """
+    folder = run.folder.out / "shards" / str(pool.size)
+    write_task(folder, pool, queries, k, settings)
+    shards, begin = shard_blocks(pool, settings.shards), boottime_s()
+    _run_flow(run, folder, len(shards))
+    parts = []
+    for number, blocks in enumerate(shards):
+        path = answer_file(folder, number)
+        parts.append(read_answer(path) if path.exists() else pool.nearest(queries, k, blocks))
+    answered = sum(answer_file(folder, number).exists() for number in range(len(shards)))
+    print(
+        f"{answered} of {len(shards)} shards of {pool.size} by {settings.task_runner}, "
+        f"{boottime_s() - begin:.1f} s with the start of the flow; the others here",
+        flush=True,
+    )
+    return merged(parts, k)[1]
+
+
+def _run_flow(run: TrainerRun, folder: Path, shards: int) -> None:
+    """Run the flow until it ends or the time is over; each answer is a sign of life."""
+    flow = subprocess.Popen([sys.executable, "-m", FLOW, str(folder)], stdin=subprocess.DEVNULL)
+    seen = 0
+    while flow.poll() is None:
+        there = sum(answer_file(folder, number).exists() for number in range(shards))
+        if there > seen:
+            seen = there
+            run.beat()
+        run.read_control()
+        if run.stop_asked or run.seconds_left() <= 0:
+            flow.kill()
+        threading.Event().wait(LOOK_EVERY_S)
