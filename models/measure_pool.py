@@ -13,7 +13,7 @@ from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
 from models.pool import BACKEND, K, PoolIndex, build, efforts, least_effort, set_effort
 from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, vectors_fit, why_skip
-from models.pool_shards import exact_by_shards
+from models.pool_shards import WORTH_SHARDS, exact_by_shards
 from models.pool_vectors import Pool
 from models.serving_build import save_serving, serving_saved
 from models.settings import PoolSettings, read_settings
@@ -116,7 +116,7 @@ class PoolTest:
         self._save_serving(size, serving)
 
     def _exact(self, pool: Pool, k: int) -> Ids:
-        if self.settings.shards > 1 and len(pool.blocks()) > 1:
+        if self.settings.shards > 1 and pool.size >= WORTH_SHARDS:
             return exact_by_shards(self.run, pool, self.queries, k, self.settings)
         return pool.exact(self.queries, k)
 

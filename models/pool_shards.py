@@ -20,6 +20,8 @@ from nightshift.trainer import TrainerRun
 FLOW = "flows.pool_shards"
 TASK, REAL, QUERIES = "task.json", "real.npy", "queries.npy"
 LOOK_EVERY_S = 0.1
+WORTH_SHARDS = 500_000
+"""Vectors from which on shards are worth the start of a flow and of its task runner (8 s for Dask on 2 cores)."""
 
 
 def shard_blocks(pool: Pool, shards: int) -> list[list[tuple[int, int]]]:

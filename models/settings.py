@@ -102,7 +102,7 @@ class PoolSettings(Settings):
     recall_target: float = 0.95
     queries: int = 200
     shards: int = Field(default=1, ge=1, le=1000)
-    """Parts of a pool for exact search, the truth of every index: Prefect tasks where there is more than one."""
+    """Parts of a pool of half a million or more for exact search, the truth of every index: each is a Prefect task."""
     task_runner: Literal["threads", "dask", "ray"] = "threads"
     """What runs those tasks; `prefect-dask` or `prefect-ray` must be installed for its runner."""
     cluster: str = ""
