@@ -25,8 +25,8 @@ STARTS_S = 12.0
 """Seconds that a worker's imports may take before its time begins to count."""
 
 
-def finished(workers: int, seconds: float, database: str, name: str) -> int:
-    """Return the trials that so many workers finish in this time, imports included alike."""
+def finished(workers: int, seconds: float, database: str, name: str) -> tuple[int, float]:
+    """Return the trials that so many workers finish in this time, imports included, and the mean seconds of one."""
     with tempfile.TemporaryDirectory() as folder:
         deadline = (wall_now() + timedelta(seconds=seconds + STARTS_S)).isoformat()
         running = []
@@ -39,7 +39,8 @@ def finished(workers: int, seconds: float, database: str, name: str) -> int:
         for worker in running:
             worker.wait()
     study = optuna.load_study(study_name=name, storage=database)
-    return len(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+    trials = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    return len(trials), float(np.mean([trial.duration.total_seconds() for trial in trials if trial.duration]))
 
 
 def main() -> None:
@@ -52,15 +53,27 @@ def main() -> None:
     with postgres() as where:
         database = f"postgresql+psycopg://{where}/nights"
         for number in range(asked.rounds):
-            counts = {n: finished(n, asked.seconds, database, f"round{number}-{n}") for n in (1, 2)}
-            rows.append({"round": number, "one": counts[1], "two": counts[2], "ratio": counts[2] / counts[1]})
+            (one, one_s), (two, two_s) = (
+                finished(n, asked.seconds, database, f"round{number}-{n}") for n in (1, 2)
+            )
+            rows.append(
+                {
+                    "round": number, "one": one, "two": two, "ratio": two / one,
+                    "seconds_of_one_trial": one_s, "seconds_of_one_trial_beside_another": two_s,
+                }
+            )  # fmt: skip
             print(rows[-1], flush=True)
     ratio = float(np.mean([float(str(row["ratio"])) for row in rows]))
+    dearer = [
+        float(str(r["seconds_of_one_trial_beside_another"])) / float(str(r["seconds_of_one_trial"]))
+        for r in rows
+    ]
     keep(
         "shared_tuning",
         f"Trials of one and of two tuning workers in {asked.seconds:.0f} s, one thread each, on PostgreSQL",
         rows,
-        f"two workers finish {ratio:.2f} times the trials of one",
+        f"two workers finish {ratio:.2f} times the trials of one; one trial takes "
+        f"{np.mean(dearer):.2f} times as long (what is proposed differs, and so does what it costs)",
         ("optuna", "lightgbm", "psycopg"),
     )
 

@@ -5,12 +5,13 @@ queue, so that no proposal is lost. The URL holds a password: it comes from the 
 """
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.ranker import Parameters
@@ -41,12 +42,16 @@ def open_study(
     if not where:
         raise NightError(f"no database: set {URL} to its address")
     try:
-        storage = RDBStorage(
-            where,
-            heartbeat_interval=heartbeat_s,
-            grace_period=silent_s,
-            failed_trial_callback=RetryFailedTrialCallback(max_retry=RETRIES),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ExperimentalWarning
+            )  # heartbeats are, since 2021; a test kills a worker
+            storage = RDBStorage(
+                where,
+                heartbeat_interval=heartbeat_s,
+                grace_period=silent_s,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+            )
         # constant_liar: what others are trying now counts as tried, so that two workers do not try the same.
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True, multivariate=False)
         study = optuna.create_study(

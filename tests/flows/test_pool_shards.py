@@ -9,6 +9,7 @@ import pytest
 from distributed import LocalCluster
 
 from flows.server import client_environment, prefect_server
+from models.measure_pool import PoolTest
 from models.pool_shards import answer_file, exact_by_shards, shard_blocks
 from models.pool_vectors import Pool, merged
 from models.settings import PoolSettings, check_settings
@@ -111,3 +112,16 @@ def test_a_runner_that_is_not_installed_is_refused_before_the_night(monkeypatch)
     wrong = check_settings("models.measure_pool", {"task_runner": "ray"})
     assert "pip install prefect-ray" in wrong
     assert check_settings("models.measure_pool", {"task_runner": "threads"}) is None
+
+
+def test_the_pool_test_searches_large_pools_by_shards(run, pool, server, monkeypatch, capfd):
+    vectors, queries = pool
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    settings = PoolSettings(shards=2)
+    test = PoolTest(run, settings, None, vectors.real, queries)
+    test._exact(vectors, 100)
+    assert "shards" not in capfd.readouterr().out, "a small pool is searched at once"
+    monkeypatch.setattr("models.measure_pool.WORTH_SHARDS", vectors.size)
+    np.testing.assert_array_equal(test._exact(vectors, 100), vectors.exact(queries, 100))
+    assert "2 of 2 shards" in capfd.readouterr().out

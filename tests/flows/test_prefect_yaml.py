@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.server import client_environment, prefect_server
 from flows.serve import deployments_of
+from flows.server import client_environment, prefect_server
 from schedules.plan_source import BUILT_IN, read_plan
 
 REPOSITORY = Path(__file__).parents[2]
