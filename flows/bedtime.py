@@ -12,15 +12,22 @@ from nightshift.instant import wall_now
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from tasks.forecast import BedtimeCheck, check_bedtime, newest_run, spoken_lines
-from tasks.forecast_model import ACT
+from tasks.forecast_model import ACT, SLEEP
 from tasks.notices import Notice, head_of
+from tasks.tonight import OVER, why_not_tonights
 from verdict.seal import read_seal
 
 
 @task(name="Look at the night")
 def look(home: str) -> tuple[BedtimeCheck, str]:
-    """Return the check of the newest night, and the plan's time zone."""
+    """Return the check of tonight's night, and the plan's time zone.
+
+    Raises NightError where none has begun.
+    """
     run = newest_run(Path(home))
+    missing = why_not_tonights(run, wall_now())
+    if missing:
+        raise NightError(missing)
     return check_bedtime(run), read_seal(run).timezone
 
 
@@ -30,6 +37,8 @@ def bedtime(home: str = "runs") -> State[None]:
     try:
         check, zone = look(home)
     except NightError as error:
+        if str(error) == OVER:
+            return Completed(name=SLEEP, message=OVER)
         today = f"bedtime-{wall_now():%Y-%m-%d}"
         emit(BEDTIME_ACT, "no night", Path(home).resolve() / "none", action=str(error))
         tell(Path(home) / ".notices", Notice(today, "ACT: no night is running", str(error)))

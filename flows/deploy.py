@@ -1,4 +1,4 @@
-"""Deploying to a work pool: the three deployments on a Prefect server, run by workers wherever the GPU is."""
+"""Deploying to a work pool: the nightly three on a Prefect server, and `tuner` on demand; workers run them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -6,10 +6,13 @@ from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.types.entrypoint import EntrypointType
 
 from flows.reconcile import paused_deployments
 from flows.serve import NAMES, Parameters, deployments_of
+from flows.tuner import TUNER, tuner
 from schedules.plan import Plan
 
 POOL_TYPE = "process"
@@ -32,4 +35,14 @@ def deploy(
         plan, night_parameters, str(home), scheduled=True, paused=paused, pool=pool
     ):
         deployment.apply()
-    return list(NAMES), sorted(paused)
+    on_demand = tuner.to_deployment(
+        name=TUNER.split("/")[1],
+        parameters={"home": str(home)},
+        work_pool_name=pool,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        tags=["nightshift", plan.campaign],
+        description=tuner.description,
+    )
+    assert isinstance(on_demand, RunnerDeployment)  # it is none inside of an event loop alone
+    on_demand.apply()
+    return [*NAMES, TUNER], sorted(paused)

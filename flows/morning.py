@@ -18,9 +18,10 @@ from tasks.forecast import newest_run
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive
 from tasks.notices import Notice, handed_over_notice
+from tasks.tonight import OVER, why_not_tonights
 from verdict.seal import read_seal
 
-STILL_RUNNING, NEVER_STARTED = "Still running", "Never started"
+STILL_RUNNING, NEVER_STARTED, CAMPAIGN_OVER = "Still running", "Never started", "Campaign over"
 WAIT_FOR_NIGHT_S = 120.0
 """At 07:00 sharp a hand-over may be seconds away."""
 
@@ -34,6 +35,12 @@ def morning(home: str = "runs", wait_s: float = WAIT_FOR_NIGHT_S) -> State[None]
     except NightError as error:
         _tell_missing(Path(home) / ".notices", NEVER_STARTED, str(error))
         return Completed(name=NEVER_STARTED, message=str(error))
+    missing = why_not_tonights(run, wall_now())
+    if missing == OVER:
+        return Completed(name=CAMPAIGN_OVER, message=OVER)
+    if missing:
+        _tell_missing(Path(home) / ".notices", NEVER_STARTED, missing)
+        return Completed(name=NEVER_STARTED, message=missing)
     wait_while_alive(run, wait_s)
     handoff = read_handoff(run)
     if handoff is None:

@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nightshift.states import NightError
 
+STUDY_URL = "NIGHT_STUDY"
+"""Environment variable with the address of a shared study's database: `postgresql+psycopg://user:password@host/name`."""
+STUDY_NAME = "NIGHT_STUDY_NAME"
+"""Environment variable with the name that all workers of one study share."""
 S = TypeVar("S", bound="Settings")
 
 

@@ -15,11 +15,18 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.ranker import Parameters
+from models.settings import STUDY_URL
 from models.tuning import SPACE
 from nightshift.states import NightError
 
-URL = "NIGHT_STUDY"
-"""Environment variable with the database's address, like `postgresql+psycopg://user:password@host/database`."""
+PATIENCE = {
+    "connect_args": {
+        "connect_timeout": 10,
+        "tcp_user_timeout": 10_000,
+        "options": "-c statement_timeout=10000",
+    }
+}
+"""Seconds and milliseconds after which a PostgreSQL that does not answer is given up."""
 HEARTBEAT_S, SILENT_S, RETRIES = 15, 60, 3
 Objective = Callable[[Parameters], float | None]
 """Parameters -> what the search climbs, or None where the deadline cut the trial."""
@@ -38,9 +45,9 @@ def open_study(
     `seed` is this worker's own. Raises NightError where the database cannot be reached.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    where = url or os.environ.get(URL, "")
+    where = url or os.environ.get(STUDY_URL, "")
     if not where:
-        raise NightError(f"no database: set {URL} to its address")
+        raise NightError(f"no database: set {STUDY_URL} to its address")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -48,6 +55,7 @@ def open_study(
             )  # heartbeats are, since 2021; a test kills a worker
             storage = RDBStorage(
                 where,
+                engine_kwargs=PATIENCE if where.startswith("postgresql") else None,
                 heartbeat_interval=heartbeat_s,
                 grace_period=silent_s,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
@@ -57,6 +65,10 @@ def open_study(
         study = optuna.create_study(
             study_name=name, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
         )
+    except RuntimeError:  # Optuna finds somebody else's table of versions
+        raise NightError(
+            "the study's database holds another program's tables (Prefect's?): make one of its own for studies"
+        ) from None
     except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
         # The database's own words repeat its address, and the password in it.
         raise NightError(f"the study's database cannot be reached: {type(error).__name__}") from None

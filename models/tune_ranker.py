@@ -5,16 +5,17 @@
 Every improvement is a checkpoint whose step is the trial's number (0 = default). Where `stage.train`
 is among the inputs and was trained on the same columns, its bag is the default model, and a tuned bag
 that earns its place takes LightGBM's in the ensembles of that stage. Tuning ends early when the latest
-trials have not helped.
+trials have not helped. Workers on other machines may tune along (`models/helpers.py`).
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.ensemble import Ensemble, load_ensemble
 from models.feature_sample import sample_of_matrices, save_sample
+from models.helpers import Helpers
 from models.ranker import Parameters, Ranker, load_ranker
 from models.ranker_bag import Bag, Ending, grow_bag, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, split_folds
@@ -46,6 +47,7 @@ class Tuning:
     ending: Ending
     closing_s: float = 0.0
     """Real seconds kept for putting a tuned bag into the ensembles."""
+    helpers: Helpers = field(default_factory=Helpers)
 
     def run_trial(self, number: int, parameters: Parameters) -> TrialEnd:
         """Return how the trial ended; a new best is on disk before its line is."""
@@ -148,7 +150,9 @@ def tune(tuning: Tuning, ensembles: int = 0) -> str:
             return f"no improvement in {tuning.settings.patience} trials"
         if not tuning.room():
             return "deadline"
-        if tuning.run_trial(number, propose(tuning.log.finished, tuning.run.seed, number)) is TrialEnd.CUT:
+        finished = tuning.log.finished
+        parameters = tuning.helpers.better(finished) or propose(finished, tuning.run.seed, number)
+        if tuning.run_trial(number, parameters) is TrialEnd.CUT:
             return "deadline"
     return "done"
 
@@ -208,7 +212,7 @@ def main() -> None:
     run.phase("train")
     earlier = run.inputs.get(EARLIER_STAGE)
     ensembles = ensemble_seeds(StageDir(earlier)) if earlier else set()
-    tuning = Tuning(run, data, settings, folds, log, Ending(run))
+    tuning = Tuning(run, data, settings, folds, log, Ending(run), helpers=Helpers.found(run.seed))
     reason = tune(tuning, len(ensembles))
     if earlier and ensembles and log.earns_its_place:
         tuned_ensembles(tuning, earlier)

@@ -2,7 +2,8 @@
 
 The study lies in the database that NIGHT_STUDY names, under the name in NIGHT_STUDY_NAME; all workers of one study read
 the same data with the same settings. Each ends at its own deadline; what it has finished is everybody's, and a trial
-that died with its worker is proposed again. The best model is grown by whoever needs it, from the study's parameters.
+that died with its worker is proposed again. A night whose tuning stage shares the study (`models/helpers.py`) tries
+the best parameters itself: what it hands over was grown and scored there.
 """
 
 import os
@@ -13,13 +14,11 @@ from models.ranker import Parameters
 from models.ranker_bag import Ending, grow_bag, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, split_folds
 from models.ranker_data import RankingData, read_ranking_data
-from models.settings import TuneSettings, read_settings
+from models.settings import STUDY_NAME, TuneSettings, read_settings
 from models.shared_study import open_study, work
 from nightshift.instant import boottime_s
 from nightshift.states import NightError
 from nightshift.trainer import TrainerRun, open_run
-
-NAME = "NIGHT_STUDY_NAME"
 
 
 @dataclass
@@ -60,9 +59,9 @@ def main() -> int:
     """Return the exit code; the deadline is a good ending."""
     run = open_run()
     settings = read_settings(TuneSettings, run.inputs.get("settings"))
-    name = os.environ.get(NAME)
+    name = os.environ.get(STUDY_NAME)
     if not name:
-        raise NightError(f"no study: set {NAME} to the name that all its workers share")
+        raise NightError(f"no study: set {STUDY_NAME} to the name that all its workers share")
     run.phase("load")
     data = read_ranking_data(run)
     folds = split_folds(data.train.matrices, data.train.relevance, settings.folds, run.seed)

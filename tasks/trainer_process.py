@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from models.settings import SETTINGS_OF
+from models.settings import SETTINGS_OF, STUDY_NAME, STUDY_URL
 from models.unlabelled import unlabelled
 from nightshift.checkpoint import newest_whole, write_atomically
 from nightshift.rundir import RunDir, StageDir
@@ -20,6 +20,9 @@ from schedules.plan import Stage
 from tasks.process_identity import ProcessIdentity
 from tasks.supervision import Standing
 from verdict.seal import Seal
+
+SHARED = (STUDY_URL, STUDY_NAME)
+"""The study that a tuning stage shares with workers elsewhere: a person's own words; the other NIGHT_ ones are ours."""
 
 
 def write_inputs(run: RunDir, seal: Seal, stage: Stage) -> None:
@@ -69,7 +72,9 @@ def trainer_environment(
 ) -> dict[str, str]:
     """Return the environment of a trainer: this process's, and the contract's variables."""
     folder = run.stage(stage.name)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NIGHT_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("NIGHT_") or name in SHARED
+    }
     environment |= {
         "NIGHT_RUN_DIR": str(folder.path),
         "NIGHT_DEADLINE": deadline.isoformat(),

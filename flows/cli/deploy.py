@@ -1,6 +1,7 @@
-"""`nightshift deploy`: the three deployments on a Prefect server, for workers of a work pool."""
+"""`nightshift deploy`: the night's deployments on a Prefect server, for workers of a work pool."""
 
 import shlex
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -61,6 +62,7 @@ def deploy_command(
         print_json({"campaign": plan.campaign, **told})
         return
     walls = (plan.starts, plan.bedtime_check, plan.hands_over)
-    for name, wall in zip(names, walls, strict=True):
-        out.print(f"{name}: {wall:%H:%M} {zone}{', paused' if name in paused else ''}", highlight=False)
+    for name, wall in zip_longest(names, walls):
+        when = f"{wall:%H:%M} {zone}" if wall else "when somebody asks for it (docs/operations.md)"
+        out.print(f"{name}: {when}{', paused' if name in paused else ''}", highlight=False)
     err.print(f"On the machine with the GPU: {worker}", highlight=False, soft_wrap=True)

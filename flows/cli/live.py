@@ -13,6 +13,7 @@ from rich.live import Live
 from flows.cli.night_process import outcome_of
 from flows.cli.night_screen import night_screen
 from flows.cli.output import AsJson, err, out, print_json
+from nightshift.instant import wall_now
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from schedules.clock import SystemClock
@@ -25,6 +26,7 @@ from tasks.night_line import ask
 from tasks.night_seen import stage_losses
 from tasks.night_status import NightStatus, read_status
 from tasks.night_words import local
+from tasks.tonight import why_not_tonights
 from verdict.seal import Seal, read_seal
 
 RunOption = Annotated[
@@ -129,9 +131,16 @@ def _status(run: RunDir) -> NightStatus:
     return status
 
 
+def _warn_of_old(newest: RunDir | None) -> None:
+    missing = why_not_tonights(newest, wall_now()) if newest else ""
+    if missing:
+        err.print(f"warning: {missing}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 def bedtime_command(run: RunOption = None, home: HomeOption = Path("runs"), as_json: AsJson = False) -> None:
     """Check whether a person may go to bed."""
     chosen = chosen_run(run, home)
+    _warn_of_old(chosen if run is None else None)
     check = check_bedtime(chosen)
     if as_json:
         print_json(asdict(check))
@@ -143,6 +152,7 @@ def bedtime_command(run: RunOption = None, home: HomeOption = Path("runs"), as_j
 def morning_command(run: RunOption = None, home: HomeOption = Path("runs"), as_json: AsJson = False) -> None:
     """Say what came of the night."""
     chosen = chosen_run(run, home)
+    _warn_of_old(chosen if run is None else None)
     if read_handoff(chosen) is None:
         state = "is still running" if nightwatch_alive(chosen) else "ended without a hand-over"
         hand_over = local(

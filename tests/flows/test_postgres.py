@@ -11,16 +11,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import optuna
+import psycopg
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path[:0] = [str(REPOSITORY / "tests" / "tasks"), str(REPOSITORY / "tests" / "flows")]
+sys.path[:0] = [str(REPOSITORY / "tests" / name) for name in ("tasks", "flows", "models")]
 
 from postgres import postgres  # noqa: E402
 from small_night import counting_plan, make_data  # noqa: E402
+from test_tune_ranker import letor, written  # noqa: E402
 
 from flows.server import LOOPBACK, end, free_port, wait_for_health  # noqa: E402
+from models.shared_study import open_study  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
+from nightshift.states import NightError  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
 from tasks.night_status import read_status  # noqa: E402
 
@@ -241,3 +246,58 @@ def test_a_slot_that_nobody_holds_is_freed_and_last_weeks_night_is_skipped(serve
         elsewhere: other_machines,
     }
     assert reconciled(server, plan, 11, tmp_path) == []
+
+
+def test_prefect_workers_tune_along_on_one_study(server, tmp_path):
+    plan, data = counting_plan(tmp_path, 10), tmp_path / "letor"
+    data.mkdir()
+    for split, count, seed in (("train", 40, 0), ("vali", 12, 1), ("test", 12, 2)):
+        written(data / f"{split}.txt", letor(count, seed=seed))
+    shown = cli(server, "deploy", str(plan), "--pool", "gpu", "--json", cwd=tmp_path)
+    assert "tuner/on-demand" in json.loads(shown.stdout)["deployments"], shown.stderr
+    prefects = server.environment["PREFECT_API_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")
+    with psycopg.connect(prefects, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE studies")
+    with pytest.raises(NightError, match="another program's tables"):
+        open_study("along", 1, {}, prefects.replace("postgresql:", "postgresql+psycopg:"))
+    database = prefects.replace("postgresql:", "postgresql+psycopg:").replace("/nights", "/studies")
+    told = os.environ | server.client | {"NIGHT_STUDY": database}
+    workers = []
+    with (tmp_path / "worker.log").open("ab") as log:
+        for name in ("one", "two"):
+            words = ["worker", "start", "--pool", "gpu", "--type", "process", "--limit", "1", "--name", name]
+            workers.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "prefect", *words], stdout=log, stderr=log, env=told, cwd=tmp_path,
+                    start_new_session=True,
+                )
+            )  # fmt: skip
+    try:
+        asked = {
+            "study": "along",
+            "data": str(data),
+            "home": str(tmp_path / "runs"),
+            "hours": 0.01,
+            "trials": 4,
+        }
+        [deployment] = [one for one in server.ask("deployments/filter") if one["name"] == "on-demand"]
+        for _ in range(2):
+            server.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=asked)
+        wanted = {"deployment_id": {"any_": [deployment["id"]]}}
+
+        def ended():
+            runs = server.ask("flow_runs/filter", flow_runs=wanted)
+            return runs if len(runs) == 2 and all(run["end_time"] for run in runs) else None
+
+        runs = wait_until(ended, 150)
+        assert [run["state_type"] for run in runs] == ["COMPLETED"] * 2, [
+            run["state"]["message"] for run in runs
+        ]
+    finally:
+        for worker in workers:
+            end(worker)
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("runs/.tuners/*/out/shared-study.json")]
+    assert all(result["finished_here"] > 0 for result in results)
+    study = optuna.load_study(study_name="along", storage=database)
+    complete = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    assert len(complete) == sum(result["finished_here"] for result in results)

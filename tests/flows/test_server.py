@@ -16,6 +16,7 @@ from playwright.sync_api import sync_playwright
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
 
+from open_night import finished_night  # noqa: E402
 from small_night import counting_plan, make_data, shell_plan  # noqa: E402
 
 from flows.server import client_environment, prefect_server  # noqa: E402
@@ -232,3 +233,27 @@ def test_start_fires_night_bedtime_and_morning_by_itself(tmp_path):
     run = RunDir(next(tmp_path.glob("runs/*/small")))
     assert read_handoff(run).on_time
     assert json.loads(run.bedtime.read_text())["alive"] is True
+
+
+def test_bedtime_and_morning_do_not_take_an_older_night_for_tonights(server, tmp_path):
+    with finished_night(tmp_path, counting_plan(tmp_path, 5)) as night:
+        seal = json.loads(night.run.seal.read_text())
+        seal["speed"] = 1.0  # a real night, of last March, and another one still owed
+        [owed] = seal["plan"]["nights"]
+        seal["plan"]["nights"] = [owed, owed | {"name": "owed"}]
+        night.run.seal.write_text(json.dumps(seal))
+        script = (
+            "import sys\nfrom flows.bedtime import bedtime\nfrom flows.morning import morning\n"
+            "for flow in (bedtime, morning):\n    print('state:', flow(home=sys.argv[1], return_state=True).name)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "runs")], env=environment(server), capture_output=True,
+            text=True, timeout=100, check=False,
+        )  # fmt: skip
+        told = [line for line in done.stdout.splitlines() if line.startswith("state:")]
+        assert told == ["state: ACT", "state: Never started"], done.stdout + done.stderr
+        shown = subprocess.run(
+            command("morning", "--out", str(tmp_path / "runs")), env=environment(server), capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "none has begun since" in shown.stderr

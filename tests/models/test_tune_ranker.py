@@ -7,9 +7,12 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import optuna
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from models.dataset import FeatureQuery
+from models.helpers import Helpers
 from models.ranker import load_ranker
 from models.ranker_bag import Ending, selection_score
 from models.ranker_boosting import DEFAULTS, split_folds
@@ -173,6 +176,58 @@ def test_tuning_ends_when_the_latest_trials_have_not_helped(tmp_path):
     assert tune(work) == "no improvement in 3 trials"
     assert work.log.without_improvement() == 3
     assert len(work.log.finished) < 50
+
+
+def helped(best=0.999, count=1):
+    """Return a study in which somebody else has finished trials."""
+    study = optuna.create_study(direction="maximize")
+    for number in range(count):
+        parameters = dict(DEFAULTS) | {"num_leaves": 8 + number}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=parameters, distributions=dict(SPACE), value=best - number * 1e-4
+            )
+        )
+    return study
+
+
+def test_what_scored_higher_elsewhere_is_tried_here_and_judged_by_its_own_value(tmp_path):
+    work = tuning(trainer(tmp_path), trials=5)
+    work.helpers = Helpers(helped(count=9))
+    tune(work)
+    leaves = [trial.parameters["num_leaves"] for trial in work.log.finished]
+    assert (leaves[1], leaves[3], leaves[5]) == (8, 9, 10), "the best first, every other trial"
+    assert leaves[2] not in range(8, 17) or leaves[4] not in range(8, 17)
+    assert all(trial.value < 0.999 for trial in work.log.finished), (
+        "a value from elsewhere is never taken over"
+    )
+    known = [trial.params for trial in work.helpers.study.get_trials()]
+    mine = [dict(trial.parameters) for trial in work.log.finished[:-1]]
+    assert all(parameters in known for parameters in mine)
+    assert len(known) == len({json.dumps(parameters, sort_keys=True) for parameters in known}), "told once"
+
+
+def test_what_scored_lower_elsewhere_changes_nothing(tmp_path):
+    alone, work = tuning(trainer(tmp_path / "a"), trials=4), tuning(trainer(tmp_path / "b"), trials=4)
+    work.helpers = Helpers(helped(best=0.1))
+    tune(alone)
+    tune(work)
+    assert parameters_of(work.log) == parameters_of(alone.log)
+
+
+def test_a_database_that_fails_is_named_once_and_the_night_tunes_alone(tmp_path, capsys):
+    class Broken:
+        def get_trials(self, **_asked):
+            raise OperationalError("SELECT hunter2", {}, Exception("postgresql://me:hunter2@host"))
+
+    alone, work = tuning(trainer(tmp_path / "a"), trials=4), tuning(trainer(tmp_path / "b"), trials=4)
+    work.helpers = Helpers(Broken())
+    tune(alone)
+    tune(work)
+    assert parameters_of(work.log) == parameters_of(alone.log)
+    told = capsys.readouterr().out
+    assert told.count("tuning alone") == 1
+    assert "hunter2" not in told
 
 
 def written(path, queries):
