@@ -29,6 +29,8 @@ LOOK_EVERY_S = 0.2
 RESTS_S = 1.0
 """A file that has not changed for so long is taken for whole."""
 INPUT = re.compile(r"\{input:([^}]+)\}")
+HEEDS = 0.5
+"""Share of `--reserve` that the program has for its own ending; the rest is for keeping what it left."""
 STEP_NAMES = ("step", "epoch", "iteration")
 KEPT = "plain"
 
@@ -45,8 +47,9 @@ class Plain:
         self.last: dict[str, float] = {}
         self.saved: dict[str, float] = {}
         self.saved_s = 0.0
-        self.inodes: dict[Path, int] = {}
-        self.renamed: set[Path] = set()
+        self.scores = self.work / asked.scores if asked.scores else None
+        self.seen: dict[Path, tuple[int, int, bool]] = {}
+        """Inode, when it was first seen to be written (ns), and whether it replaced another."""
 
     def restore(self) -> None:
         """Put back the kept files: what a kill has left of them may be torn."""
@@ -62,7 +65,7 @@ class Plain:
         told = []
         for word in self.asked.program:
             word = INPUT.sub(lambda match: str(self.run.inputs[match[1]]), word)
-            told.append(str(Path(word).absolute()) if Path(word).is_file() else word)
+            told.append(str(Path(word).absolute()) if _is_file(word) else word)
         return told
 
     def read(self, line: str) -> None:
@@ -71,38 +74,45 @@ class Plain:
         if found is None:
             self.run.beat()
             return
-        values = {name: float(text) for name, text in found.groupdict().items() if text is not None}
-        named = next((values[name] for name in STEP_NAMES if name in values), None)
-        self.step = int(named) if named is not None else self.step + 1
+        try:
+            values = {name: float(text) for name, text in found.groupdict().items() if text is not None}
+            named = next((values[name] for name in STEP_NAMES if name in values), None)
+            self.step = int(named) if named is not None else self.step + 1
+        except (ValueError, OverflowError):  # "0.5." matches [0-9.]+, and is no number
+            self.run.beat()
+            return
         self.last |= values
         total = max(self.asked.total, self.step)
         share = self.run.share(self.step, self.asked.total or float("inf"))
         self.run.progress(self.step, samples=self.step, total=total, share=share)
         self.run.metrics(self.step, **values)
 
-    def keep(self, now: bool = False) -> None:
-        """Save the kept files where they have changed and are whole, at most once a second; or `now`."""
+    def keep(self, ended_well: bool = False, last: bool = False) -> None:
+        """Save the kept files where they have changed and are whole, at most once a second.
+
+        `ended_well`: the program closed them itself. `last`: do not wait for the second to be over.
+        """
         files = [self.work / name for name in self.asked.keep if (self.work / name).is_file()]
         whole = [self._whole(path) for path in files]
         changed = {str(path): path.stat().st_mtime for path in files}
-        due = now or (all(whole) and boottime_s() - self.saved_s > RESTS_S)
+        due = ended_well or (all(whole) and (last or boottime_s() - self.saved_s > RESTS_S))
         if files and changed != self.saved and due:
             self.saved, self.saved_s = changed, boottime_s()
             self.run.save(self.step, lambda folder: _copy(files, folder), kind=KEPT)
 
     def _whole(self, path: Path) -> bool:
-        """Return whether a file rests, or was put in its place by renaming, as careful programs do."""
-        inode = path.stat().st_ino
-        before = self.inodes.setdefault(path, inode)
-        if inode != before:
-            self.renamed.add(path)
-            self.inodes[path] = inode
-        return path in self.renamed or _age_s(path) > RESTS_S
+        """Return whether a file rests, or came to its place by renaming, as careful programs do, untouched since."""
+        now = path.stat()
+        inode, written_ns, renamed = self.seen.get(path, (now.st_ino, now.st_mtime_ns, False))
+        if now.st_ino != inode:
+            inode, written_ns, renamed = now.st_ino, now.st_mtime_ns, True
+        self.seen[path] = inode, written_ns, renamed
+        return (renamed and now.st_mtime_ns == written_ns) or _age_s(path) > RESTS_S
 
-    def keep_scores(self) -> None:
-        """Save the scores that the program left, one step behind its own last checkpoint."""
-        path = self.work / self.asked.scores if self.asked.scores else None
-        if path and path.is_file():
+    def keep_scores(self, ended_well: bool) -> None:
+        """Save the scores that the program left, one step behind its own last checkpoint; never half a file."""
+        path = self.scores
+        if path and path.is_file() and (ended_well or self._whole(path)):
             score = self.last.get(self.asked.select, 0.0)
             self.run.save(
                 self.step + 1,
@@ -110,6 +120,11 @@ class Plain:
                 kind=KIND,
                 selection_score=score,
             )
+
+    def settle(self, ended_well: bool) -> None:
+        """Keep what an ended program has left; a file that it was just writing when it was ended is passed over."""
+        self.keep(ended_well, last=True)
+        self.keep_scores(ended_well)
 
     def until_over(self, child: subprocess.Popen[str]) -> str:
         """Return why it ended: an empty text where it ended by itself."""
@@ -122,12 +137,14 @@ class Plain:
                 reason = STOP_ASKED if self.run.stop_asked else DEADLINE
                 child.terminate()
                 term_s = boottime_s()
-            if reason and boottime_s() - term_s > self.asked.reserve / 2:
+            if reason and boottime_s() - term_s > self.asked.reserve * HEEDS:
                 child.kill()
             self.keep()
+            if self.scores and self.scores.is_file():
+                self._whole(self.scores)  # seen now, so that its replacement is known for one
             threading.Event().wait(LOOK_EVERY_S)
         reader.join(self.asked.reserve)
-        return reason
+        return reason or (STOP_ASKED if self.run.stop_asked else "")  # SIGTERM goes to the whole group
 
     def _read_all(self, child: subprocess.Popen[str]) -> None:
         assert child.stdout is not None
@@ -135,6 +152,13 @@ class Plain:
             sys.stdout.write(line)
             sys.stdout.flush()
             self.read(line)
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except OSError:  # longer than any file's name
+        return False
 
 
 def _age_s(path: Path) -> float:
@@ -190,8 +214,7 @@ def main(words: list[str]) -> int:
     reason = plain.until_over(child)
     if child.returncode and not reason:
         return child.returncode if child.returncode > 0 else 1
-    plain.keep(now=True)
-    plain.keep_scores()
+    plain.settle(child.returncode == 0)
     run.finish(reason)
     return 0
 

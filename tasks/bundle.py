@@ -1,21 +1,22 @@
 """What a night gives away: hand-over, word, proofs and a model card, listed with sizes and hashes."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from models.data_images import leaves_folder
-from nightshift.checkpoint import sha256_of
+from nightshift.checkpoint import sha256_of, write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
 from tasks.handoff import Handoff, read_handoff
 from verdict.finding import read_verdict
+from verdict.ledger import read_ledger
 from verdict.seal import read_seal
 
 LISTING, CARD, LATEST = "bundle.json", "README.md", "latest.json"
 PROOFS = (
     "seal.json",
-    "ledger.jsonl",
     "handoff.json",
     "judge/verdict.json",
     "report.html",
@@ -29,7 +30,7 @@ class Bundle:
     """The files of one night, by their place in the bundle."""
 
     name: str
-    """Date and the nonce's beginning: no two nights share it."""
+    """Date, the nonce's beginning, the listing's: no two nights share it, and a changed bundle is another one."""
     night: str
     files: dict[str, Path]
     listing: str
@@ -39,7 +40,7 @@ class Bundle:
 def make_bundle(run: RunDir) -> Bundle:
     """Return the bundle of a night that was handed over; its card is written into the run.
 
-    Raises NightError where nothing was handed over.
+    Raises NightError where nothing was handed over, or a file of it has changed since.
     """
     handoff = read_handoff(run)
     if handoff is None:
@@ -48,20 +49,35 @@ def make_bundle(run: RunDir) -> Bundle:
     card.write_text(model_card(run, handoff))
     files = {name: run.path / name for name in PROOFS if (run.path / name).is_file()}
     files |= {f"handover/{one.path}": run.handover / one.path for one in handoff.files}
-    files[CARD] = card
+    files |= {"ledger.jsonl": ledger_to_hand_over(run), CARD: card}
+    listed = {
+        place: {"size": path.stat().st_size, "sha256": sha256_of(path)}
+        for place, path in sorted(files.items())
+    }
+    changed = [one.path for one in handoff.files if listed[f"handover/{one.path}"]["sha256"] != one.sha256]
+    if changed:
+        raise NightError(f"{run.handover / changed[0]}: not what was handed over; it must not be published")
     listing = {
         "night": handoff.night,
         "date": handoff.date,
         "nonce": handoff.nonce,
         "word": str(handoff.word),
         "sentence": handoff.sentence,
-        "files": {
-            place: {"size": path.stat().st_size, "sha256": sha256_of(path)}
-            for place, path in sorted(files.items())
-        },
+        "files": listed,
     }
-    name = f"{handoff.date}-{handoff.nonce[:8]}"
-    return Bundle(name, handoff.night, files, json.dumps(listing, indent=1))
+    text = json.dumps(listing, indent=1)
+    name = f"{handoff.date}-{handoff.nonce[:8]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Bundle(name, handoff.night, files, text)
+
+
+def ledger_to_hand_over(run: RunDir) -> Path:
+    """Return a copy of the ledger up to the hand-over: what happened since would make another bundle of every try."""
+    lines = run.ledger.read_bytes().splitlines(keepends=True)
+    entries = read_ledger(run.ledger, read_seal(run).nonce)
+    last = max((n for n, entry in enumerate(entries, 1) if entry.kind == "handed-over"), default=len(entries))
+    copy = run.path / "ledger-to-hand-over.jsonl"
+    write_atomically(copy, b"".join(lines[:last]).decode())
+    return copy
 
 
 def model_card(run: RunDir, handoff: Handoff) -> str:

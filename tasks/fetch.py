@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -11,6 +12,7 @@ from models.data_sync import fetch_file
 from nightshift.checkpoint import sha256_of
 from nightshift.states import NightError
 from tasks.bundle import LATEST, LISTING, safe_place
+from tasks.handoff import Handoff
 from verdict.ledger import read_ledger
 
 
@@ -46,13 +48,12 @@ def fetch(where: str, night: str, target: Path) -> Fetched:
         for place, known in listing["files"].items():
             _fetch_file(system, f"{base}/{name}/{safe_place(place)}", aside / place, known)
         (aside / LISTING).write_bytes(text)
-        _prove(aside, listing)
+        handoff = _proven(aside, listing)
         aside.rename(folder)
     else:
         _check_whole(folder, listing)
-    return Fetched(
-        folder, night, listing["date"], listing["word"], listing["sentence"], len(listing["files"])
-    )
+        handoff = _proven(folder, listing)
+    return Fetched(folder, night, handoff.date, str(handoff.word), handoff.sentence, len(listing["files"]))
 
 
 def _read(system: fsspec.AbstractFileSystem, path: str, missing: str) -> bytes:
@@ -90,11 +91,24 @@ def _check_whole(folder: Path, listing: dict[str, dict[str, dict[str, str]]]) ->
             raise NightError(f"{path}: was changed since it was fetched; move {folder} away and fetch again")
 
 
-def _prove(folder: Path, listing: dict[str, str]) -> None:
-    """Raise NightError where the ledger in the bundle is broken, or knows nothing of this hand-over."""
-    handed = sha256_of(folder / "handoff.json")
-    entries = read_ledger(folder / "ledger.jsonl", listing["nonce"])
-    if handed not in [entry.facts.get("handoff_sha256") for entry in entries if entry.kind == "handed-over"]:
+def _proven(folder: Path, listing: dict[str, Any]) -> Handoff:
+    """Return the hand-over of a bundle.
+
+    Raises NightError where the ledger in it is broken or knows nothing of this hand-over, or the hand-over nothing of
+    these weights.
+    """
+    record = (folder / "handoff.json").read_text()
+    entries = read_ledger(folder / "ledger.jsonl", str(listing["nonce"]))
+    vouched = [entry.facts.get("handoff_sha256") for entry in entries if entry.kind == "handed-over"]
+    if sha256_of(folder / "handoff.json") not in vouched:
         raise NightError(
             f"{folder}: the ledger in this bundle does not vouch for its hand-over; do not use it"
         )
+    handoff = Handoff.model_validate_json(record)
+    handed = {f"handover/{one.path}": one.sha256 for one in handoff.files}
+    given = {
+        place: known["sha256"] for place, known in listing["files"].items() if place.startswith("handover/")
+    }
+    if handed != given:
+        raise NightError(f"{folder}: these files are not those of the hand-over; do not use them")
+    return handoff

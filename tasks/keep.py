@@ -1,8 +1,9 @@
 """A copy of the runs somewhere that outlives this machine (`python -m tasks.keep RUNS DRIVE`): a mounted Drive, a disk.
 
 The night writes to the machine's own disk; this process copies what has changed. A Drive that fails costs copies, never
-a step of training. A checkpoint's manifest goes last of its files and the ledger last of its run, so that what is there
-can be gone on from at any moment: `restore` brings it back, `nightshift resume` goes on.
+a step of training. A checkpoint's manifest goes last of its files; a run's ledger is read before its files are copied
+and written after them, so that no line of it speaks of a file that is not there yet: what is there can be gone on from
+at any moment. `restore` brings it back, `nightshift resume` goes on.
 """
 
 import os
@@ -20,7 +21,7 @@ from tasks.launch import nightwatch_alive
 EVERY_S = 30.0
 IDLE_ROUNDS = 4
 """Rounds without any running night after which the keeper ends."""
-LAST = ("ledger.jsonl", "handoff.json")
+LAST = ("handoff.json", "ledger.jsonl")
 NEVER = (".cache", ".prefect")
 """Folders of the home that can be made anew."""
 
@@ -28,12 +29,27 @@ NEVER = (".cache", ".prefect")
 def keep_once(runs: Path, drive: Path) -> tuple[int, list[str]]:
     """Return how many files were copied, and why others could not be; forgotten checkpoints go there, too."""
     copied, troubles = 0, []
-    files = sorted(_files(runs), key=_order)
+    torn: set[tuple[str, ...]] = set()
+    # The hand-off before the ledger: whatever it rests on then stands in the ledger.
+    records = [_read(path) for name in LAST for path in sorted(runs.glob(f"*/*/{name}"))]
+    files = sorted((path for path in _files(runs) if path.name not in LAST), key=_order)
     for path in files:
         target = drive / path.relative_to(runs)
         try:
             if _differs(path, target):
                 _copy(path, target)
+                copied += 1
+        except OSError as error:
+            if path.exists():  # else it was forgotten meanwhile
+                troubles.append(f"{target}: {error.strerror or error}")
+                torn.add(path.relative_to(runs).parts[:2])
+    for path, written, when in records:
+        target = drive / path.relative_to(runs)
+        if path.relative_to(runs).parts[:2] in torn:
+            continue
+        try:
+            if not target.exists() or target.read_bytes() != written:
+                _write(target, written, when)
                 copied += 1
         except OSError as error:
             troubles.append(f"{target}: {error.strerror or error}")
@@ -67,8 +83,21 @@ def _is_plain(path: Path) -> bool:
         return False
 
 
-def _order(path: Path) -> tuple[bool, bool, str]:
-    return path.name in LAST, path.name == MANIFEST, str(path)
+def _order(path: Path) -> tuple[bool, str]:
+    return path.name == MANIFEST, str(path)
+
+
+def _read(path: Path) -> tuple[Path, bytes, float]:
+    """Return a record as it is now, and when it was written."""
+    return path, path.read_bytes(), path.stat().st_mtime
+
+
+def _write(target: Path, written: bytes, when: float) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.part")
+    aside.write_bytes(written)
+    os.utime(aside, (when, when))
+    os.replace(aside, target)
 
 
 def _differs(path: Path, target: Path) -> bool:
@@ -88,23 +117,31 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _forget(runs: Path, drive: Path) -> list[str]:
-    """Remove copies of checkpoints that the night has forgotten: older than the newest one here, and not here."""
+    """Remove copies of checkpoints that are not here any more, and older than one that is whole here and there."""
     troubles = []
     for folder in runs.glob("*/*/stages/*/checkpoints"):
-        here = [path for path in folder.iterdir() if STEP_FOLDER.fullmatch(path.name)]
-        newest = max(map(step_of, here), default=-1)
-        for name in _old_copies(drive / folder.relative_to(runs), newest) - {path.name for path in here}:
-            try:
-                remove_checkpoint(drive / folder.relative_to(runs) / name)
-            except OSError as error:
-                troubles.append(f"{name}: {error.strerror or error}")
+        copies = drive / folder.relative_to(runs)
+        here = {path.name: path for path in folder.iterdir() if STEP_FOLDER.fullmatch(path.name)}
+        try:
+            there = {path.name: path for path in copies.iterdir() if STEP_FOLDER.fullmatch(path.name)}
+            safe = max(
+                (step_of(here[name]) for name in here.keys() & there if _same(here[name], there[name])),
+                default=-1,
+            )
+            for name in there.keys() - here:
+                if step_of(there[name]) < safe:
+                    remove_checkpoint(there[name])
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            troubles.append(f"{copies}: {error.strerror or error}")
     return troubles
 
 
-def _old_copies(copies: Path, newest: int) -> set[str]:
-    """Return the names of the copied checkpoints that are older than this step."""
-    found = copies.iterdir() if copies.is_dir() else ()
-    return {path.name for path in found if STEP_FOLDER.fullmatch(path.name) and step_of(path) < newest}
+def _same(here: Path, there: Path) -> bool:
+    """Return whether a whole checkpoint is on the Drive as it is here."""
+    files = [path for path in here.rglob("*") if path.is_file()]
+    return (here / MANIFEST).exists() and not any(_differs(p, there / p.relative_to(here)) for p in files)
 
 
 def main(runs: Path, drive: Path) -> None:
@@ -113,7 +150,10 @@ def main(runs: Path, drive: Path) -> None:
     while idle < IDLE_ROUNDS:
         alive = any(nightwatch_alive(RunDir(seal.parent)) for seal in runs.glob("*/*/seal.json"))
         idle = 0 if alive else idle + 1
-        _, troubles = keep_once(runs, drive)
+        try:
+            _, troubles = keep_once(runs, drive)
+        except OSError as error:  # a file went while it was read, a mount died
+            troubles = [f"{error.filename or drive}: {error.strerror or error}"]
         if troubles and troubles[0] != told:
             told = troubles[0]
             print(f"keep: {len(troubles)} files could not be copied: {told}", flush=True)

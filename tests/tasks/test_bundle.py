@@ -10,9 +10,11 @@ import pytest
 from open_night import finished_night, ledger_kinds
 from small_night import COUNTING_TRAINER, PLAN, make_plan
 
+from nightshift.checkpoint import sha256_of
 from nightshift.states import NightError
 from tasks.bundle import LATEST, LISTING, make_bundle, safe_place
 from tasks.fetch import fetch
+from tasks.handoff import HandedFile, read_handoff
 from tasks.publish import publish
 
 
@@ -93,6 +95,46 @@ def test_a_listing_that_fits_but_whose_ledger_does_not_is_not_taken(drive, tmp_p
         fetch(str(drive), "small", tmp_path / "here")
 
 
+def republished(listing, place, data):
+    """Rewrite a file with its listing and the pointer, as somebody does who can write there."""
+    (listing.parent / place).write_bytes(data)
+    known = json.loads(listing.read_text())
+    known["files"][place] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    listing.write_text(json.dumps(known | {"word": "GO", "sentence": "All is well."}))
+    pointer = {"bundle": listing.parent.name, "sha256": hashlib.sha256(listing.read_bytes()).hexdigest()}
+    (listing.parents[1] / LATEST).write_text(json.dumps(pointer))
+
+
+def test_weights_that_are_not_those_of_the_hand_over_are_not_taken(drive, tmp_path):
+    [listing] = drive.glob(f"small/*/{LISTING}")
+    (listing.parent / "handover" / "checkpoint").mkdir(parents=True)
+    republished(listing, "handover/checkpoint/model.safetensors", b"other weights")
+    with pytest.raises(NightError, match="not those of the hand-over"):
+        fetch(str(drive), "small", tmp_path / "here")
+
+
+def test_the_word_is_the_hand_overs_whatever_the_listing_says(drive, tmp_path):
+    [listing] = drive.glob(f"small/*/{LISTING}")
+    republished(listing, "README.md", b"# GO")
+    assert fetch(str(drive), "small", tmp_path / "here").word == "PAUSE_AND_FIX"
+
+
+def test_weights_that_changed_since_the_hand_over_are_not_published(night, monkeypatch):
+    night.run.handover.mkdir(exist_ok=True)
+    weights = night.run.handover / "weights.bin"
+    weights.write_bytes(b"as they were")
+    handed = HandedFile(path="weights.bin", size=12, sha256=sha256_of(weights))
+    handoff = read_handoff(night.run).model_copy(update={"files": (handed,)})
+    monkeypatch.setattr("tasks.bundle.read_handoff", lambda _run: handoff)
+    try:
+        assert "handover/weights.bin" in make_bundle(night.run).files
+        weights.write_bytes(b"as they are.")
+        with pytest.raises(NightError, match="not what was handed over"):
+            make_bundle(night.run)
+    finally:
+        weights.unlink()
+
+
 @pytest.mark.parametrize("place", ["../x", "/etc/passwd", "a/../../x", "", "C:\\x", "a\\b"])
 def test_no_place_leaves_its_folder(place):
     with pytest.raises(NightError, match="outside"):
@@ -104,9 +146,12 @@ def test_an_object_store_is_as_good_as_a_folder_and_nothing_is_sent_twice(night,
     told = publish(night.run, where)
     assert told.startswith("memory://")
     system = fsspec.filesystem("memory")
-    before = {path: system.info(path)["created"] for path in system.find("/nights") if "seal" in path}
+    sent = [path for path in system.find("/nights") if not path.endswith((LATEST, LISTING))]
+    before = {path: system.info(path)["created"] for path in sent}
+    assert len(before) > 5
     publish(night.run, where)
-    assert {path: system.info(path)["created"] for path in before} == before
+    assert {path: system.info(path)["created"] for path in sent} == before
+    assert len(system.ls("/nights/small", detail=False)) == 2, "one bundle and the pointer"
     assert fetch(where, "small", tmp_path / "here").files > 5
 
 

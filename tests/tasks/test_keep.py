@@ -4,6 +4,7 @@ import os
 import shutil
 
 from nightshift.checkpoint import newest_whole, remove_checkpoint, write_checkpoint
+from tasks import keep
 from tasks.keep import keep_once, restore
 
 
@@ -62,4 +63,59 @@ def test_a_drive_that_fails_is_told_and_no_error(tmp_path):
     (tmp_path / "drive").write_text("a file where a folder should be")
     copied, troubles = keep_once(runs, tmp_path / "drive")
     assert copied == 0
-    assert len(troubles) == 7
+    assert len(troubles) == 7, "six files, and the copies that were looked for"
+    assert not any("ledger" in trouble for trouble in troubles), "it would speak of files that are not there"
+
+
+def test_the_only_whole_copy_is_never_forgotten(tmp_path, monkeypatch):
+    runs, stage = make_runs(tmp_path)
+    drive = tmp_path / "drive"
+    remove_checkpoint(stage / "checkpoints" / "step-000010")
+    keep_once(runs, drive)
+    write_checkpoint(stage / "checkpoints", 10, lambda f: (f / "w").write_text("weights"), {}, "nonce")
+    remove_checkpoint(stage / "checkpoints" / "step-000005")
+    real = keep._copy
+
+    def full(path, target):
+        if "step-000010" in str(path):
+            raise OSError(28, "No space left on device")
+        real(path, target)
+
+    monkeypatch.setattr(keep, "_copy", full)
+    (stage.parents[1] / "ledger.jsonl").write_text("one\ntwo\n")
+    keep_once(runs, drive)
+    assert newest_whole(drive / stage.relative_to(runs) / "checkpoints").name == "step-000005"
+    assert (drive / "2026-11-26" / "small" / "ledger.jsonl").read_text() == "one\n", (
+        "as old as the files beside it"
+    )
+
+
+def test_a_line_that_is_written_during_the_copy_waits_for_its_files(tmp_path, monkeypatch):
+    runs, stage = make_runs(tmp_path)
+    real, ledger = keep._copy, stage.parents[1] / "ledger.jsonl"
+
+    def slow(path, target):
+        ledger.write_text("one\ntwo\n")
+        real(path, target)
+
+    monkeypatch.setattr(keep, "_copy", slow)
+    keep_once(runs, tmp_path / "drive")
+    assert (tmp_path / "drive" / ledger.relative_to(runs)).read_text() == "one\n"
+    monkeypatch.setattr(keep, "_copy", real)
+    keep_once(runs, tmp_path / "drive")
+    assert (tmp_path / "drive" / ledger.relative_to(runs)).read_text() == "one\ntwo\n"
+
+
+def test_a_mount_that_dies_does_not_end_the_keeper(tmp_path, monkeypatch, capsys):
+    runs, _ = make_runs(tmp_path)
+    rounds = []
+
+    def dies(_runs, _drive):
+        rounds.append(1)
+        raise OSError(107, "Transport endpoint is not connected", "/drive")
+
+    monkeypatch.setattr(keep, "keep_once", dies)
+    monkeypatch.setattr(keep.threading.Event, "wait", lambda _self, _seconds: None)
+    keep.main(runs, tmp_path / "drive")
+    assert len(rounds) == keep.IDLE_ROUNDS
+    assert capsys.readouterr().out.count("Transport endpoint is not connected") == 1
