@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nightshift.states import NightError
 
+EVERYWHERE = "0.0.0.0"
 LOOPBACK = "127.0.0.1"
 DATABASE, AUTH = "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"
 START_WITHIN_S = 90.0
@@ -39,7 +40,8 @@ def server_environment(home: Path, port: int, host: str = LOOPBACK) -> dict[str,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api",
+        # From another machine the page must not look for the API on that one.
+        "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api" if host == LOOPBACK else "/api",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
 
@@ -115,7 +117,7 @@ def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) ->
     port = port or free_port()
     environment = server_environment(home, port, host)
     log = home / ".prefect" / "server.log"
-    url = f"http://{LOOPBACK}:{port}/api"
+    url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -21,7 +21,11 @@ from schedules.plan import LOGIN
 
 RECORD, SUMS = ".nightshift-sync.json", "SHA256SUMS"
 REMOTE = re.compile(r"^(git\+)?[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-MARKS = ("etag", "ETag", "md5Hash", "mtime", "last_modified", "LastModified", "updated", "created")
+MARKS = (
+    "etag", "ETag", "md5Hash", "oid", "blob_id", "sha", "checksum", "mtime", "last_modified", "LastModified", "updated",
+    "created",
+)  # fmt: skip
+"""What file systems call that which changes with a file; where one offers none, its files are fetched every time."""
 Known = dict[str, dict[str, str | int]]
 
 
@@ -53,14 +57,14 @@ def brought_here(where: str, cache: Path) -> Path:
     folder = cache / f"data-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
     try:
         return _cloned(where, folder) if where.startswith("git+") else _synced(where, folder)
-    except (OSError, ValueError, ImportError, subprocess.CalledProcessError) as error:
+    except (OSError, ValueError, TypeError, ImportError, subprocess.CalledProcessError) as error:
         told = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
         raise DataError(f"{without_login(where)}: cannot be brought here: {told}") from error
 
 
 def without_login(where: str) -> str:
     """Return the address without a password in it."""
-    return re.sub(r"(?<=://)[^/@\s]*:[^/@\s]*@", "", where)
+    return re.sub(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=http://)[^/@\s]+@|(?<=https://)[^/@\s]+@", "", where)
 
 
 def _git(*words: str) -> None:
@@ -95,9 +99,15 @@ def _synced(where: str, folder: Path) -> Path:
     known: Known = json.loads(record.read_text()) if record.is_file() else {}
     places = {_place(path, root): (path, info) for path, info in found.items()}
     for place, (path, info) in sorted(places.items()):
-        mark: dict[str, str | int] = {"size": int(info["size"]), "mark": _mark(info)}
+        info = info if info.get("size") is not None else system.info(path)  # http lists names alone
+        size = info.get("size")
+        mark: dict[str, str | int] = {"size": -1 if size is None else int(size), "mark": _mark(info)}
         target = folder / place
-        if not target.is_file() or {key: known.get(place, {}).get(key) for key in mark} != mark:
+        if (
+            not target.is_file()
+            or not mark["mark"]
+            or {key: known.get(place, {}).get(key) for key in mark} != mark
+        ):
             fetch_file(system, path, target)
             known[place] = {**mark, "sha256": sha256_of(target)}
             write_atomically(record, json.dumps(known))

@@ -20,6 +20,8 @@ from nightshift.trainer import TrainerRun
 FLOW = "flows.pool_shards"
 TASK, REAL, QUERIES = "task.json", "real.npy", "queries.npy"
 LOOK_EVERY_S = 0.1
+QUIET_SHARE, SHORTEST_QUIET_S, LONGEST_QUIET_S = 0.1, 30.0, 600.0
+"""Share of the stage's time, and real seconds, that a flow may go on without an answer: a scheduler without workers."""
 WORTH_SHARDS = 500_000
 """Vectors from which on shards are worth the start of a flow and of its task runner (8 s for Dask on 2 cores)."""
 
@@ -78,15 +80,16 @@ def exact_by_shards(run: TrainerRun, pool: Pool, queries: Floats, k: int, settin
 
 
 def _run_flow(run: TrainerRun, folder: Path, shards: int) -> None:
-    """Run the flow until it ends or the time is over; each answer is a sign of life."""
+    """Run the flow until it ends; where no answer comes for too long, or the time is over, it is ended."""
     flow = subprocess.Popen([sys.executable, "-m", FLOW, str(folder)], stdin=subprocess.DEVNULL)
-    seen = 0
+    quiet_s = min(LONGEST_QUIET_S, max(SHORTEST_QUIET_S, QUIET_SHARE * run.seconds_left()))
+    seen, heard_s = 0, boottime_s()
     while flow.poll() is None:
         there = sum(answer_file(folder, number).exists() for number in range(shards))
         if there > seen:
-            seen = there
-            run.beat()
+            seen, heard_s = there, boottime_s()
+        run.beat()
         run.read_control()
-        if run.stop_asked or run.seconds_left() <= 0:
+        if run.stop_asked or run.seconds_left() <= 0 or boottime_s() - heard_s > quiet_s:
             flow.kill()
         threading.Event().wait(LOOK_EVERY_S)

@@ -7,6 +7,7 @@ the best parameters itself: what it hands over was grown and scored there.
 """
 
 import os
+import secrets
 import sys
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def main() -> int:
     run.phase("load")
     data = read_ranking_data(run)
     folds = split_folds(data.train.matrices, data.train.relevance, settings.folds, run.seed)
-    study = open_study(name, seed=os.getpid(), default=DEFAULTS)
+    study = open_study(name, seed=secrets.randbits(32), default=DEFAULTS)
     run.phase("train")
     worker = Worker(run, data, settings, folds, Ending(run))
     finished = work(study, worker.value, worker.room)

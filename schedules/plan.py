@@ -19,7 +19,8 @@ from nightshift.states import Metric
 
 WALL_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-LOGIN = re.compile(r"://[^/@\s]+:[^/@\s]+@")
+LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]+@|https?://[^/@\s]+@")
+"""A password in an address: behind a colon, or a token alone where the web would take it."""
 Setting = bool | int | float | str | list[int] | list[float] | list[str]
 
 

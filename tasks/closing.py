@@ -94,11 +94,12 @@ class Closing:
         """Write the morning report."""
         if not run_child(self.run, self.seal, "tasks.report", self.run.nightwatch_log, REPORT_WITHIN_S):
             self.tell("The report could not be written; run `nightshift report` on this run")
-        if self.seal.plan.publish:
-            self._publish()
 
-    def _publish(self) -> None:
-        """Give the night away; it has been handed over, so nothing waits for this but the end of the nightwatch."""
+    def publish(self) -> None:
+        """Give the night away, where the plan says so and nobody has; all is told and the GPU given back by now."""
+        told = [entry.kind for entry in read_ledger(self.run.ledger, self.seal.nonce)]
+        if not self.seal.plan.publish or "published" in told:
+            return
         well = run_child(self.run, self.seal, "tasks.publish", self.run.nightwatch_log, PUBLISH_WITHIN_S)
         self.ledger.write("published" if well else "not-published", where=str(self.seal.plan.publish))
         if not well:

@@ -96,6 +96,7 @@ class Nightwatch:
             line.shutdown()
             for lock in locks:
                 lock.release()
+        self.closing.publish()
 
     def _open(self, gpus: list[Gpu], reason: str) -> None:
         """Say who this is, and begin: the night, or what a dead nightwatch has left of it."""

@@ -29,18 +29,24 @@ STAGE_NAMED = ("events.jsonl", "exit.json", "standing.json", "settings.json", "c
 LONGEST_BYTES = 512 * 1024
 """Of a longer text only its end goes in."""
 SHORTEST_SECRET = 6
-SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"key|token|secret|passw|credential|auth|notify|webhook|connection_url|night_study$|dsn", re.IGNORECASE
+)
 SECRET_SHAPES = (
     re.compile(r"\b(?:hf|sk|ghp|gho|ghs|xox[abp]|glpat|AKIA)[-_A-Za-z0-9]{12,}"),
     re.compile(r"(?i)\b((?:api[_-]?key|token|secret|password|authorization)\"?\s*[:=]\s*\"?)[^\s\"',}]{6,}"),
-    re.compile(r"(?<=://)[^/\s:@\"]+:[^/\s@\"]+(?=@)"),
+    re.compile(r"(?<=://)[^/\s:@\"]*:[^/\s@\"]+(?=@)"),
 )
 GONE = "[removed]"
 
 
 def cleaned(text: str, environment: Mapping[str, str]) -> str:
     """Return the text without what looks like a secret, and without the name of the person's home folder."""
-    values = {v for k, v in environment.items() if SECRET_NAME.search(k) and len(v) >= SHORTEST_SECRET}
+    told = [value for name, value in environment.items() if SECRET_NAME.search(name)]
+    pieces = [
+        piece for value in told for piece in (value, *re.split(r"[\s,]+", value))
+    ]  # several addresses in one
+    values = {piece for piece in pieces if len(piece) >= SHORTEST_SECRET}
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, GONE)
     first, named, login = SECRET_SHAPES

@@ -58,6 +58,9 @@ def judge_given(
     seeds = judge_seeds(seal, evidence, test, boottime_s() - began_s, until_s - SEEDS_LEAVE_S, book)
     record_scores(result, seal, evidence, splits, seeds)
     result.warnings.append(TOLD)
+    result.warnings += [
+        f"the plan claims {one}, but its use is not measured: {NOT_RUN}" for one in seal.night.claims
+    ]
     for criterion in seal.night.criteria:
         if criterion.metric is Metric.VALIDATION_NDCG:
             result.findings.append(gain_of(criterion, seal, test, seeds.mean, result.reasons))

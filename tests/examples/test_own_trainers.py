@@ -76,7 +76,10 @@ def test_two_processes_train_one_network_and_stop_together(tmp_path, name):
     for path in (REPOSITORY / "examples").iterdir():
         if path.is_file():
             text = path.read_text().replace("devices=1", "devices=2")
-            (tmp_path / path.name).write_text(text.replace("elastic = true", "elastic = true\nprocesses = 2"))
+            text = text.replace("elastic = true", "elastic = true\nprocesses = 2")
+            (tmp_path / path.name).write_text(
+                text.replace('judge = "ranking"', 'judge = "ranking"\nclaims = ["text"]')
+            )
     plan = tmp_path / "nights.toml"
     head, tail = plan.read_text().split('name = "hugging-face"')
     plan.write_text(
@@ -97,8 +100,10 @@ def test_two_processes_train_one_network_and_stop_together(tmp_path, name):
     pools = len((tmp_path / "data" / "train.jsonl").read_text().splitlines())
     steps = [event.step for event in told if event.kind == "progress"]
     assert steps[-1] == 20 * -(-pools // 2), "each of the two took half of the pools"
-    gain = next(f for f in read_verdict(one.run).criteria if f.name == Metric.VALIDATION_NDCG)
+    verdict = read_verdict(one.run)
+    gain = next(f for f in verdict.criteria if f.name == Metric.VALIDATION_NDCG)
     assert gain.state is CriterionState.MET, gain.reason
+    assert any("claims text, but its use is not measured" in warning for warning in verdict.warnings)
 
 
 CHEAT = """

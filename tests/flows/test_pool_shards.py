@@ -13,6 +13,7 @@ from models.measure_pool import PoolTest
 from models.pool_shards import answer_file, exact_by_shards, shard_blocks
 from models.pool_vectors import Pool, merged
 from models.settings import PoolSettings, check_settings
+from nightshift.events import read_events
 from nightshift.rundir import StageDir
 from nightshift.trainer import TrainerRun
 
@@ -86,6 +87,19 @@ def test_shards_whose_answer_does_not_come_are_searched_here(run, pool, monkeypa
     found = exact_by_shards(run, vectors, queries, 100, PoolSettings(shards=3))
     assert "0 of 3 shards" in capfd.readouterr().out
     np.testing.assert_array_equal(found, vectors.exact(queries, 100))
+
+
+def test_a_scheduler_without_workers_is_given_up(run, pool, server, monkeypatch, capfd):
+    vectors, queries = pool
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("models.pool_shards.LONGEST_QUIET_S", 12.0)
+    with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
+        settings = PoolSettings(shards=3, task_runner="dask", cluster=cluster.scheduler_address)
+        found = exact_by_shards(run, vectors, queries, 100, settings)
+    assert "0 of 3 shards" in capfd.readouterr().out
+    np.testing.assert_array_equal(found, vectors.exact(queries, 100))
+    assert any(event.kind == "beat" for event in read_events(run.folder.events)[0]), "it is no hang"
 
 
 def test_an_answer_of_another_model_is_not_taken(run, pool, monkeypatch):

@@ -21,6 +21,7 @@ from small_night import counting_plan, make_data, shell_plan  # noqa: E402
 
 from flows.server import client_environment, prefect_server  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
+from nightshift.states import NightError  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
 from tasks.night_status import read_status  # noqa: E402
 from tasks.stage_standing import read_memory  # noqa: E402
@@ -257,3 +258,20 @@ def test_bedtime_and_morning_do_not_take_an_older_night_for_tonights(server, tmp
             text=True, timeout=60, check=False,
         )  # fmt: skip
         assert "none has begun since" in shown.stderr
+
+
+def test_a_server_answers_where_it_was_told_to_listen(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with (
+        pytest.raises(NightError, match="opens the Prefect server"),
+        prefect_server(tmp_path, host="127.0.0.2"),
+    ):
+        pass
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "night:password")
+    with prefect_server(tmp_path, host="127.0.0.2") as url:
+        assert url.startswith("http://127.0.0.2:")
+        assert httpx.post(f"{url}/flows/filter", json={}, timeout=20).status_code == 401
+        told = httpx.get(f"{url.removesuffix('/api')}/ui-settings", timeout=20)
+        assert told.json()["api_url"] == "/api", (
+            "from another machine the page asks the machine that it came from"
+        )

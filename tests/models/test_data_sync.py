@@ -1,9 +1,12 @@
 """Data from elsewhere: fetched once, again only where it changed, whole or not at all."""
 
+import functools
 import hashlib
+import http.server
 import os
 import shutil
 import subprocess
+import threading
 
 import fsspec
 import pytest
@@ -119,7 +122,41 @@ def test_a_repository_is_cloned_and_kept_up_to_date(tmp_path):
         brought_here(where, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("where", ["https://me:hunter2@host/data", "git+https://me:hunter2@host/data"])
+@pytest.fixture
+def website(tmp_path):
+    """A folder served by a web server that names files and, of them, no size in its lists."""
+    source = make_data(tmp_path / "website")
+    handler = functools.partial(QuietHandler, directory=str(source))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/", source
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_words):
+        pass
+
+
+def test_a_folder_on_the_web_is_brought_here_and_what_changed_there_again(website, tmp_path):
+    where, source = website
+    (tmp_path / "cache").mkdir()
+    folder = brought_here(where, tmp_path / "cache")
+    assert (folder / "train.jsonl").read_text() == (source / "train.jsonl").read_text()
+    other = (source / "train.jsonl").read_text().replace("1", "2")
+    (source / "train.jsonl").write_text(other)  # as long as before
+    assert (brought_here(where, tmp_path / "cache") / "train.jsonl").read_text() == other
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "https://me:hunter2@host/data",
+        "git+https://me:hunter2@host/data",
+        "git+https://hunter2@host/data",
+        "redis://:hunter2@host/data",
+    ],
+)
 def test_a_password_in_an_address_is_refused_and_not_repeated(where, tmp_path):
     with pytest.raises(DataError) as refused:
         brought_here(where, tmp_path)

@@ -51,6 +51,7 @@ def test_a_night_is_told_without_data_weights_or_secrets(opened, tmp_path):
         ('{"api_key": "abcdef123456"}', '{"api_key": "[removed]"}'),
         ("password=hunter2hunter2 next", "password=[removed] next"),
         ("postgresql://night:pw-12345@127.0.0.1/db", "postgresql://[removed]@127.0.0.1/db"),
+        ("redis://:pw-12345@127.0.0.1/0", "redis://[removed]@127.0.0.1/0"),
         ("ghp_aaaaaaaaaaaaaaaaaaaa", "[removed]"),
         ("a loss of 0.25 at step 12", "a loss of 0.25 at step 12"),
         ("sha256 " + "a" * 64, "sha256 " + "a" * 64),
@@ -68,3 +69,13 @@ def test_nothing_is_overwritten_and_no_run_is_an_error(tmp_path):
     with pytest.raises(NightError, match="is there already"):
         write_bundle(RunDir(tmp_path), tmp_path / "a.tar.gz")
     assert (tmp_path / "a.tar.gz").read_text() == "mine"
+
+
+def test_addresses_for_notices_and_studies_go_each_by_itself():
+    environment = {
+        "NIGHTSHIFT_NOTIFY": "tgram://123456:TOKEN/chat discord://4401/qwerty",
+        "NIGHT_STUDY": "postgresql://nights",
+        "NIGHT_STUDY_NAME": "evening",
+    }
+    text = "sent to discord://4401/qwerty and tgram://123456:TOKEN/chat for evening by postgresql://nights"
+    assert cleaned(text, environment) == "sent to [removed] and [removed] for evening by [removed]"
