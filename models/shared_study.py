@@ -5,8 +5,10 @@ queue, so that no proposal is lost. The URL holds a password: it comes from the 
 """
 
 import os
+import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -27,6 +29,7 @@ PATIENCE = {
     }
 }
 """Seconds and milliseconds after which a PostgreSQL that does not answer is given up."""
+FIRST_TRIES = 2
 HEARTBEAT_S, SILENT_S, RETRIES = 15, 60, 3
 Objective = Callable[[Parameters], float | None]
 """Parameters -> what the search climbs, or None where the deadline cut the trial."""
@@ -44,6 +47,16 @@ def open_study(
 
     `seed` is this worker's own. Raises NightError where the database cannot be reached.
     """
+    for _ in range(FIRST_TRIES):  # workers that begin together make the tables together, and all but one fail
+        with suppress(NightError):
+            return _opened(name, seed, default, url, heartbeat_s, silent_s)
+        threading.Event().wait(1.0)
+    return _opened(name, seed, default, url, heartbeat_s, silent_s)
+
+
+def _opened(
+    name: str, seed: int, default: Parameters, url: str, heartbeat_s: int, silent_s: int
+) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where = url or os.environ.get(STUDY_URL, "")
     if not where:
