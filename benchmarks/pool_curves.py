@@ -19,8 +19,8 @@ from benchmarks.trainers import data_at, finish, inputs_of, start
 from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
 from models.dataset import DataSource
-from models.pool import EF, HNSW_LINKS, Floats, Ids, latencies_ms, recall
-from models.pool_vectors import Pool
+from models.pool import EF, HNSW_LINKS, latencies_ms, recall
+from models.pool_vectors import Floats, Ids, Pool
 from models.stage_best import best_checkpoint
 from tasks.report_pools import LATENCIES, pool_plot, pool_points
 from tasks.report_tradeoff import LIMIT_MS, leaves_note, tradeoff_plot, tradeoffs

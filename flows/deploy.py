@@ -6,12 +6,10 @@ from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.types.entrypoint import EntrypointType
 
 from flows.reconcile import paused_deployments
-from flows.serve import NAMES, Parameters, deployments_of
+from flows.serve import NAMES, Parameters, deployment_of, deployments_of
 from flows.tuner import TUNER, tuner
 from schedules.plan import Plan
 
@@ -35,14 +33,5 @@ def deploy(
         plan, night_parameters, str(home), scheduled=True, paused=paused, pool=pool
     ):
         deployment.apply()
-    on_demand = tuner.to_deployment(
-        name=TUNER.split("/")[1],
-        parameters={"home": str(home)},
-        work_pool_name=pool,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        tags=["nightshift", plan.campaign],
-        description=tuner.description,
-    )
-    assert isinstance(on_demand, RunnerDeployment)  # it is none inside of an event loop alone
-    on_demand.apply()
+    deployment_of(tuner, TUNER, plan, {"home": str(home)}, pool).apply()
     return [*NAMES, TUNER], sorted(paused)

@@ -51,7 +51,7 @@ def deployments_of(
 ) -> list[RunnerDeployment]:
     """Return the three deployments, with their daily schedules or without any.
 
-    Those named in `paused` stay paused. With a `pool` a worker runs them, which imports this package by itself.
+    Those named in `paused` stay paused. `pool` as in `deployment_of`.
     """
     zone = resolve_zone(plan.timezone).key
     one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
@@ -62,21 +62,38 @@ def deployments_of(
     ]
     deployments = []
     for flow, name, wall, parameters in made:
-        deployment = flow.to_deployment(
-            name=name.split("/")[1],
-            schedule=cron_at(wall, zone) if scheduled else None,
-            parameters=parameters,
-            concurrency_limit=one_at_a_time,
-            paused=name in paused,
-            work_pool_name=pool,
-            entrypoint_type=EntrypointType.MODULE_PATH if pool else EntrypointType.FILE_PATH,
-            tags=["nightshift", plan.campaign],
-            description=flow.description,
+        schedule = cron_at(wall, zone) if scheduled else None
+        deployments.append(
+            deployment_of(flow, name, plan, parameters, pool, schedule, one_at_a_time, paused=name in paused)
         )
-        if not isinstance(deployment, RunnerDeployment):  # a coroutine inside of an event loop
-            raise NightError("deployments are made outside of an event loop")
-        deployments.append(deployment)
     return deployments
+
+
+def deployment_of(
+    flow: Flow[Any, Any],
+    name: str,
+    plan: Plan,
+    parameters: Parameters,
+    pool: str | None,
+    schedule: Schedule | None = None,
+    limit: ConcurrencyLimitConfig | None = None,
+    paused: bool = False,
+) -> RunnerDeployment:
+    """Return the deployment `FLOW/NAME`; with a `pool` a worker runs it, which imports this package by itself."""
+    deployment = flow.to_deployment(
+        name=name.split("/")[1],
+        parameters=parameters,
+        work_pool_name=pool,
+        entrypoint_type=EntrypointType.MODULE_PATH if pool else EntrypointType.FILE_PATH,
+        tags=["nightshift", plan.campaign],
+        description=flow.description,
+        schedule=schedule,
+        concurrency_limit=limit,
+        paused=paused,
+    )
+    if not isinstance(deployment, RunnerDeployment):  # a coroutine inside of an event loop
+        raise NightError("deployments are made outside of an event loop")
+    return deployment
 
 
 def wait_for_deployment(name: str, within_s: float) -> None:

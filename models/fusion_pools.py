@@ -35,6 +35,13 @@ class Pools:
         """Return every pool's encoded candidates, shapes (B, C, width)."""
         return {modality: values[self.index_BC] for modality, values in self.items.items()}
 
+    def on(self, device: str | torch.device) -> "Pools":
+        """Return the same tensors on a device; of the queries none, they stay where they were read."""
+        return Pools(
+            {modality: values.to(device) for modality, values in self.items.items()},
+            self.index_BC.to(device), self.search_BQ.to(device), self.relevance_BC.to(device), queries=(),
+        )  # fmt: skip
+
     def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Return parts, searches and labels of some queries."""
         parts = {modality: values[self.index_BC[rows]] for modality, values in self.items.items()}

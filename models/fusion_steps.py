@@ -1,8 +1,6 @@
 """Optimiser steps of a fusion network, by one process or by a team of them: same batches, same dropout, same loss."""
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +60,7 @@ class Steps:
         self, network: FusionNet, optimizer: torch.optim.AdamW, pools: Pools, settings: FusionSettings,
         team: Team | None = None,
     ) -> None:  # fmt: skip
-        self.network, self.optimizer, self.pools, self.settings, self.team = (
-            network, optimizer, pools, settings, team,
-        )  # fmt: skip
+        self.optimizer, self.pools, self.settings, self.team = optimizer, pools, settings, team
         self.through: nn.Module = team.wrapped(network) if team else network
 
     def gradient(self, rows: Rows, seed: int, rate: float, forward: int) -> float:
@@ -73,11 +69,7 @@ class Steps:
         `seed`: of the dropout, the same after a resume. `forward`: queries per forward pass.
         """
         if self.team and self.team.rank == 0:
-            numbers = torch.zeros(HEAD + self.settings.queries_per_batch, dtype=torch.float64)
-            numbers[: HEAD + rows.size] = torch.tensor(
-                [rows.size, seed, rate, forward, *rows], dtype=torch.float64
-            )
-            self.team.tell_numbers(numbers)
+            self._tell(rows.size, seed, rate, forward, *rows)
         rank, size = (self.team.rank, self.team.size) if self.team else (0, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
@@ -99,17 +91,33 @@ class Steps:
         (part * self.team.size if self.team else part).backward()  # type: ignore[no-untyped-call]
         return float(part.detach())
 
-    @contextlib.contextmanager
-    def _apart(self, more: bool) -> Iterator[None]:
+    def _apart(self, more: bool) -> AbstractContextManager[None]:
         """Average the gradients of all processes at the last piece only."""
-        together = isinstance(self.through, DistributedDataParallel) and more
-        with self.through.no_sync() if together else contextlib.nullcontext():  # type: ignore[operator]
-            yield
+        return (
+            self.through.no_sync()
+            if more and isinstance(self.through, DistributedDataParallel)
+            else nullcontext()
+        )
+
+    def _tell(self, *numbers: float) -> Tensor:
+        """Return what the leader tells of the next step: given by it, nothing given and got by the others."""
+        assert self.team
+        told = torch.zeros(HEAD + self.settings.queries_per_batch, dtype=torch.float64)
+        told[: len(numbers)] = torch.tensor(numbers, dtype=torch.float64)
+        return self.team.tell_numbers(told)
 
     def over(self) -> None:
         """Say that no more steps of this training come."""
         if self.team:
-            self.team.tell_numbers(torch.zeros(HEAD + self.settings.queries_per_batch, dtype=torch.float64))
+            self._tell()
+
+    def follow(self) -> None:
+        """Take every step that the leader takes, until it says that no more come."""
+        while count := int((told := self._tell())[0]):
+            _, seed, rate, forward = told[:HEAD].tolist()
+            rows = told[HEAD : HEAD + count].numpy().astype(np.int64)
+            self.gradient(rows, int(seed), rate, int(forward))
+            self.optimizer.step()
 
 
 def begin(
@@ -124,9 +132,7 @@ def begin(
 def share_pools(pools: Pools, team: Team | None) -> None:
     """Give the others the training split, encoded."""
     if team:
-        items = {m: rows.cpu() for m, rows in pools.items.items()}
-        tensors = pools.index_BC.cpu(), pools.search_BQ.cpu(), pools.relevance_BC.cpu()
-        team.tell(Pools(items, *tensors, queries=()))
+        team.tell(pools.on("cpu"))
 
 
 def follow(team: Team) -> str:
@@ -134,22 +140,12 @@ def follow(team: Team) -> str:
     told = team.tell(None)
     if not isinstance(told, Pools):
         return ""
-    items = {m: rows.to(team.device) for m, rows in told.items.items()}
-    pools = replace(
-        told, items=items, index_BC=told.index_BC.to(team.device), search_BQ=told.search_BQ.to(team.device),
-        relevance_BC=told.relevance_BC.to(team.device),
-    )  # fmt: skip
+    pools = told.on(team.device)
     while isinstance(begun := team.tell(None), Begun):
         network = FusionNet(begun.shape, begun.lexical)
         network.load_state_dict(begun.state)
         network.to(team.device).train()
         optimizer = new_optimizer(network, begun.settings.learning_rate)
         restore_moments(optimizer, begun.moments)
-        steps = Steps(network, optimizer, pools, begun.settings, team)
-        empty = torch.zeros(HEAD + begun.settings.queries_per_batch, dtype=torch.float64)
-        while count := int((told_now := team.tell_numbers(empty.clone()))[0]):
-            _, seed, rate, forward = told_now[:HEAD].tolist()
-            rows = told_now[HEAD : HEAD + count].numpy().astype(np.int64)
-            steps.gradient(rows, int(seed), rate, int(forward))
-            optimizer.step()
+        Steps(network, optimizer, pools, begun.settings, team).follow()
     return ""

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import faiss
-import numpy as np
-from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, corpus_of, load_candidates
 from models.data import load_split
 from models.pool import BACKEND, K, PoolIndex, build, efforts, least_effort, set_effort
 from models.pool_plan import PoolRow, predicted_bytes, predicted_seconds, vectors_fit, why_skip
 from models.pool_shards import WORTH_SHARDS, exact_by_shards
-from models.pool_vectors import Pool
+from models.pool_vectors import Floats, Ids, Pool
 from models.serving_build import save_serving, serving_saved
 from models.settings import PoolSettings, read_settings
 from models.stage_best import best_checkpoint
@@ -28,8 +26,6 @@ INDEXES = ("IVF,SQ8", "HNSW", "Flat")
 RESERVE_S = 2.0
 KEEP_AT_MOST = 100_000
 """Largest pool whose index goes into the hand-over."""
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
 
 
 class Serving(NamedTuple):

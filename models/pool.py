@@ -8,14 +8,11 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from models.candidates import CandidateEncoder, load_candidates
-from models.pool_vectors import Pool
+from models.pool_vectors import Floats, Ids, Pool
 from nightshift.instant import boottime_s
 
-Floats = NDArray[np.float32]
-Ids = NDArray[np.int64]
 K = 100
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 EF = (100, 128, 192, 256, 384, 512, 768, 1024)

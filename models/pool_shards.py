@@ -32,15 +32,22 @@ def shard_blocks(pool: Pool, shards: int) -> list[list[tuple[int, int]]]:
     return [blocks[i::shards] for i in range(min(shards, len(blocks)))]
 
 
-def write_task(folder: Path, pool: Pool, queries: Floats, k: int, settings: PoolSettings) -> None:
+def write_task(
+    folder: Path,
+    pool: Pool,
+    shards: list[list[tuple[int, int]]],
+    queries: Floats,
+    k: int,
+    settings: PoolSettings,
+) -> None:
     """Write what the flow needs: a few arrays, and figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("shard-*.npz"):  # of an attempt before, perhaps of another model
+    for old in answers(folder):  # of an attempt before, perhaps of another model
         old.unlink()
     np.save(folder / REAL, pool.real, allow_pickle=False)
     np.save(folder / QUERIES, queries, allow_pickle=False)
     figures = {
-        "size": pool.size, "seed": pool.seed, "k": k, "shards": shard_blocks(pool, settings.shards),
+        "size": pool.size, "seed": pool.seed, "k": k, "shards": shards,
         "task_runner": settings.task_runner, "cluster": settings.cluster,
     }  # fmt: skip
     (folder / TASK).write_text(json.dumps(figures))
@@ -49,6 +56,11 @@ def write_task(folder: Path, pool: Pool, queries: Floats, k: int, settings: Pool
 def answer_file(folder: Path, shard: int) -> Path:
     """Return where a shard's answer lies: `scores` and `ids`."""
     return folder / f"shard-{shard:03d}.npz"
+
+
+def answers(folder: Path) -> set[Path]:
+    """Return the answers that are there, whole."""
+    return set(folder.glob("shard-???.npz"))
 
 
 def read_answer(path: Path) -> Nearest:
@@ -63,29 +75,31 @@ def exact_by_shards(run: TrainerRun, pool: Pool, queries: Floats, k: int, settin
     Says in the output how many shards the flow has answered, and how long that took.
     """
     folder = run.folder.out / "shards" / str(pool.size)
-    write_task(folder, pool, queries, k, settings)
     shards, begin = shard_blocks(pool, settings.shards), boottime_s()
-    _run_flow(run, folder, len(shards))
-    parts = []
-    for number, blocks in enumerate(shards):
-        path = answer_file(folder, number)
-        parts.append(read_answer(path) if path.exists() else pool.nearest(queries, k, blocks))
-    answered = sum(answer_file(folder, number).exists() for number in range(len(shards)))
+    write_task(folder, pool, shards, queries, k, settings)
+    _run_flow(run, folder)
+    there = answers(folder)
+    parts = [
+        read_answer(path)
+        if (path := answer_file(folder, number)) in there
+        else pool.nearest(queries, k, blocks)
+        for number, blocks in enumerate(shards)
+    ]
     print(
-        f"{answered} of {len(shards)} shards of {pool.size} by {settings.task_runner}, "
+        f"{len(there)} of {len(shards)} shards of {pool.size} by {settings.task_runner}, "
         f"{boottime_s() - begin:.1f} s with the start of the flow; the others here",
         flush=True,
     )
     return merged(parts, k)[1]
 
 
-def _run_flow(run: TrainerRun, folder: Path, shards: int) -> None:
+def _run_flow(run: TrainerRun, folder: Path) -> None:
     """Run the flow until it ends; where no answer comes for too long, or the time is over, it is ended."""
     flow = subprocess.Popen([sys.executable, "-m", FLOW, str(folder)], stdin=subprocess.DEVNULL)
     quiet_s = min(LONGEST_QUIET_S, max(SHORTEST_QUIET_S, QUIET_SHARE * run.seconds_left()))
     seen, heard_s = 0, boottime_s()
     while flow.poll() is None:
-        there = sum(answer_file(folder, number).exists() for number in range(shards))
+        there = len(answers(folder))
         if there > seen:
             seen, heard_s = there, boottime_s()
         run.beat()

@@ -5,7 +5,7 @@
 Every improvement is a checkpoint whose step is the trial's number (0 = default). Where `stage.train`
 is among the inputs and was trained on the same columns, its bag is the default model, and a tuned bag
 that earns its place takes LightGBM's in the ensembles of that stage. Tuning ends early when the latest
-trials have not helped. Workers on other machines may tune along (`models/helpers.py`).
+trials have not helped. Workers on other machines may tune along (`models/shared_study.py`).
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from models.ensemble import Ensemble, load_ensemble
 from models.feature_sample import sample_of_matrices, save_sample
-from models.helpers import Helpers
 from models.ranker import Parameters, Ranker, load_ranker
 from models.ranker_bag import Bag, Ending, grow_bag, selection_score
 from models.ranker_boosting import DEFAULTS, Fold, split_folds
 from models.ranker_data import RankingData, read_ranking_data
 from models.ranker_fusion import HANDOFF
 from models.settings import TuneSettings, read_settings
+from models.shared_study import SharedStudy
 from models.stage_best import best_by_design
 from models.train_ensemble import ENSEMBLE, Growing, ensemble_seeds, known_recipe, write_choice
 from models.train_ranker import BAG
@@ -47,7 +47,7 @@ class Tuning:
     ending: Ending
     closing_s: float = 0.0
     """Real seconds kept for putting a tuned bag into the ensembles."""
-    helpers: Helpers = field(default_factory=Helpers)
+    shared: SharedStudy = field(default_factory=SharedStudy)
 
     def run_trial(self, number: int, parameters: Parameters) -> TrialEnd:
         """Return how the trial ended; a new best is on disk before its line is."""
@@ -151,7 +151,7 @@ def tune(tuning: Tuning, ensembles: int = 0) -> str:
         if not tuning.room():
             return "deadline"
         finished = tuning.log.finished
-        parameters = tuning.helpers.better(finished) or propose(finished, tuning.run.seed, number)
+        parameters = tuning.shared.better(finished) or propose(finished, tuning.run.seed, number)
         if tuning.run_trial(number, parameters) is TrialEnd.CUT:
             return "deadline"
     return "done"
@@ -212,7 +212,7 @@ def main() -> None:
     run.phase("train")
     earlier = run.inputs.get(EARLIER_STAGE)
     ensembles = ensemble_seeds(StageDir(earlier)) if earlier else set()
-    tuning = Tuning(run, data, settings, folds, log, Ending(run), helpers=Helpers.found(run.seed))
+    tuning = Tuning(run, data, settings, folds, log, Ending(run), shared=SharedStudy.found(run.seed))
     reason = tune(tuning, len(ensembles))
     if earlier and ensembles and log.earns_its_place:
         tuned_ensembles(tuning, earlier)

@@ -2,8 +2,8 @@
 
 The study lies in the database that NIGHT_STUDY names, under the name in NIGHT_STUDY_NAME; all workers of one study read
 the same data with the same settings. Each ends at its own deadline; what it has finished is everybody's, and a trial
-that died with its worker is proposed again. A night whose tuning stage shares the study (`models/helpers.py`) tries
-the best parameters itself: what it hands over was grown and scored there.
+that died with its worker is proposed again. A night whose tuning stage shares the study tries the best parameters
+itself: what it hands over was grown and scored there.
 """
 
 import os

@@ -73,28 +73,28 @@ def agreed(yes: bool) -> bool:
     return box[0]
 
 
-def _members() -> list[tuple[int, bool]]:
-    """Return pid and whether it leads (rank 0), of every process that was started here."""
-    found = []
+def members(launcher: int) -> dict[int, int]:
+    """Return rank -> pid, of every process that the launcher with this pid has started."""
+    found: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):  # gone while we look, or somebody else's
-            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) != os.getpid():
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1]) != launcher:
                 continue
-            found.append((int(folder.name), b"RANK=0" in (folder / "environ").read_bytes().split(b"\0")))
+            told = (folder / "environ").read_bytes().split(b"\0")
+            found |= {int(word[5:]): int(folder.name) for word in told if word.startswith(b"RANK=")}
     return found
 
 
 def _ask_leader(number: int, _frame: FrameType | None) -> None:
-    leaders = [pid for pid, leads in _members() if leads]
-    if not leaders:
+    leader = members(os.getpid()).get(0)
+    if leader is None:
         sys.exit(128 + number)
-    for pid in leaders:
-        os.kill(pid, number)
+    os.kill(leader, number)
 
 
 def _ask_all(number: int, _frame: FrameType | None) -> None:
     faulthandler.dump_traceback()
-    for pid, _ in _members():
+    for pid in members(os.getpid()).values():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 

@@ -56,8 +56,8 @@ def open_run(watched: bool = True) -> TrainerRun:
     seed = os.environ.get("NIGHT_SEED", "0")
     skip = os.environ.get("NIGHT_SKIP_STEP")
     rank, device = int(os.environ.get("RANK", "0")), os.environ.get("NIGHT_DEVICE", "cpu")
-    if device.startswith("cuda"):
-        device = f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else device
+    if device.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
     if inputs_file and watched:
         cache = [Path(inputs["cache"]) / "embeddings"] if "cache" in inputs else []
         audit_opens(folder.opened, (folder.path.parents[1], *cache))

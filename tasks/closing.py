@@ -65,7 +65,7 @@ class Closing:
     def hand_over(self, hand_over_at: datetime) -> None:
         """Hand over weights, tables and word; once."""
         handoff = read_handoff(self.run) or self._new_handoff(hand_over_at)
-        if not any(entry.kind == "handed-over" for entry in read_ledger(self.run.ledger, self.seal.nonce)):
+        if not self._written("handed-over"):
             digest = sha256_of(self.run.handoff)
             self.ledger.write("handed-over", handoff_sha256=digest, word=handoff.word)
             self.anchor.send(last=True)
@@ -73,6 +73,10 @@ class Closing:
         self.status.state = HANDED_OVER
         self.status.word, self.status.sentence = verdict.word, verdict.sentence
         self.status.handed_over_at = handoff.handed_over_at.isoformat()
+
+    def _written(self, kind: str) -> bool:
+        """Return whether a line of this kind stands in the ledger, also by a nightwatch before this one."""
+        return any(entry.kind == kind for entry in read_ledger(self.run.ledger, self.seal.nonce))
 
     def _new_handoff(self, deadline: datetime) -> Handoff:
         endings = {stage.name: stage.ending for stage in self.status.stages}
@@ -97,8 +101,7 @@ class Closing:
 
     def publish(self) -> None:
         """Give the night away, where the plan says so and nobody has; all is told and the GPU given back by now."""
-        told = [entry.kind for entry in read_ledger(self.run.ledger, self.seal.nonce)]
-        if not self.seal.plan.publish or "published" in told:
+        if not self.seal.plan.publish or self._written("published"):
             return
         well = run_child(self.run, self.seal, "tasks.publish", self.run.nightwatch_log, PUBLISH_WITHIN_S)
         self.ledger.write("published" if well else "not-published", where=str(self.seal.plan.publish))

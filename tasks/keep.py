@@ -12,6 +12,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nightshift.checkpoint import MANIFEST, STEP_FOLDER, remove_checkpoint, step_of
@@ -32,7 +33,8 @@ def keep_once(runs: Path, drive: Path) -> tuple[int, list[str]]:
     torn: set[tuple[str, ...]] = set()
     # The hand-off before the ledger: whatever it rests on then stands in the ledger.
     records = [_read(path) for name in LAST for path in sorted(runs.glob(f"*/*/{name}"))]
-    files = sorted((path for path in _files(runs) if path.name not in LAST), key=_order)
+    read = {path for path, _, _ in records}
+    files = sorted((path for path in _files(runs) if path not in read), key=_order)
     for path in files:
         target = drive / path.relative_to(runs)
         try:
@@ -93,11 +95,9 @@ def _read(path: Path) -> tuple[Path, bytes, float]:
 
 
 def _write(target: Path, written: bytes, when: float) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.part")
-    aside.write_bytes(written)
-    os.utime(aside, (when, when))
-    os.replace(aside, target)
+    with _aside(target) as part:
+        part.write_bytes(written)
+        os.utime(part, (when, when))
 
 
 def _differs(path: Path, target: Path) -> bool:
@@ -110,10 +110,17 @@ def _differs(path: Path, target: Path) -> bool:
 
 
 def _copy(path: Path, target: Path) -> None:
+    with _aside(target) as part:
+        shutil.copy2(path, part)
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Give a file to fill, which then takes its place at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.part")
-    shutil.copy2(path, aside)
-    os.replace(aside, target)
+    part = target.with_name(f".{target.name}.part")
+    yield part
+    os.replace(part, target)
 
 
 def _forget(runs: Path, drive: Path) -> list[str]:

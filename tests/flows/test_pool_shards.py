@@ -1,6 +1,6 @@
 """A pool's shards as Prefect tasks on a real server: threads, a local Dask cluster, a scheduler at an address."""
 
-import subprocess
+import threading
 from pathlib import Path
 
 import httpx
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from flows.server import client_environment, prefect_server
 from models.measure_pool import PoolTest
 from models.pool_shards import answer_file, exact_by_shards, shard_blocks
 from models.pool_vectors import Pool, merged
@@ -21,11 +20,12 @@ REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    home = tmp_path_factory.mktemp("server")
-    with prefect_server(home) as url:
-        yield client_environment(url, home)
+@pytest.fixture
+def served(server, monkeypatch):
+    """The server, named in this process's own environment: what it starts speaks to it."""
+    for name, value in (server | {"PYTHONPATH": str(REPOSITORY)}).items():
+        monkeypatch.setenv(name, value)
+    return server
 
 
 @pytest.fixture
@@ -57,12 +57,9 @@ def task_runs(server):
 
 
 @pytest.mark.parametrize("runner", ["threads", "dask", "dask at an address"])
-def test_shards_find_what_one_search_finds(runner, run, pool, server, monkeypatch, capfd):
+def test_shards_find_what_one_search_finds(runner, run, pool, served, capfd):
     vectors, queries = pool
-    before = task_runs(server)
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    before = task_runs(served)
     name = runner.split()[0]
     if runner == "dask at an address":
         with LocalCluster(
@@ -75,10 +72,10 @@ def test_shards_find_what_one_search_finds(runner, run, pool, server, monkeypatc
     assert f"3 of 3 shards of 320000 by {name}" in capfd.readouterr().out
     np.testing.assert_array_equal(found, vectors.exact(queries, 100))
     for _ in range(100):  # task runs reach the server a little later
-        if task_runs(server) == before + 3:
+        if task_runs(served) == before + 3:
             break
-        subprocess.run(["sleep", "0.1"], check=True)
-    assert task_runs(server) == before + 3, "each shard is a task that the server shows"
+        threading.Event().wait(0.1)
+    assert task_runs(served) == before + 3, "each shard is a task that the server shows"
 
 
 def test_shards_whose_answer_does_not_come_are_searched_here(run, pool, monkeypatch, capfd):
@@ -89,10 +86,8 @@ def test_shards_whose_answer_does_not_come_are_searched_here(run, pool, monkeypa
     np.testing.assert_array_equal(found, vectors.exact(queries, 100))
 
 
-def test_a_scheduler_without_workers_is_given_up(run, pool, server, monkeypatch, capfd):
+def test_a_scheduler_without_workers_is_given_up(run, pool, served, monkeypatch, capfd):
     vectors, queries = pool
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setattr("models.pool_shards.LONGEST_QUIET_S", 12.0)
     with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
         settings = PoolSettings(shards=3, task_runner="dask", cluster=cluster.scheduler_address)
@@ -128,10 +123,8 @@ def test_a_runner_that_is_not_installed_is_refused_before_the_night(monkeypatch)
     assert check_settings("models.measure_pool", {"task_runner": "threads"}) is None
 
 
-def test_the_pool_test_searches_large_pools_by_shards(run, pool, server, monkeypatch, capfd):
+def test_the_pool_test_searches_large_pools_by_shards(run, pool, served, monkeypatch, capfd):
     vectors, queries = pool
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
     settings = PoolSettings(shards=2)
     test = PoolTest(run, settings, None, vectors.real, queries)
     test._exact(vectors, 100)

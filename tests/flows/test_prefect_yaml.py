@@ -14,7 +14,6 @@ from schedules.plan_source import BUILT_IN, read_plan
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
-SAME = "name", "entrypoint", "parameters"
 
 
 def cron_of(deployment):

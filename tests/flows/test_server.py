@@ -19,7 +19,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "tasks"))
 from open_night import finished_night  # noqa: E402
 from small_night import counting_plan, make_data, shell_plan  # noqa: E402
 
-from flows.server import client_environment, prefect_server  # noqa: E402
+from flows.server import prefect_server  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
 from nightshift.states import NightError  # noqa: E402
 from tasks.handoff import read_handoff  # noqa: E402
@@ -27,13 +27,6 @@ from tasks.night_status import read_status  # noqa: E402
 from tasks.stage_standing import read_memory  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    home = tmp_path_factory.mktemp("server")
-    with prefect_server(home) as url:
-        yield client_environment(url, home)
 
 
 def environment(server):

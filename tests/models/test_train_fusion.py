@@ -4,73 +4,24 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from fusion_process import start as start_process
+from fusion_process import wait_for
 
-from models.data_catalogue import catalogue
 from models.stage_best import best_by_design, best_checkpoint
 from nightshift.checkpoint import damage, newest_whole, read_state, whole_checkpoints
 from nightshift.events import read_events
 from nightshift.rundir import StageDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
-REPOSITORY = Path(__file__).parents[2]
-SMALL = {
-    "width": 64,
-    "hidden": 32,
-    "text_encoder": "none/none",
-    "image_network": False,
-    "designs": ["fusion"],
-    "one_seed": True,
-}
-
-
-@pytest.fixture(scope="module")
-def bar(tmp_path_factory):
-    return catalogue(tmp_path_factory.mktemp("cache"), 120)
 
 
 def start(folder, bar, seconds=120, resume=None, **settings):
-    stage = StageDir(folder)
-    stage.out.mkdir(parents=True, exist_ok=True)
-    stage.settings.write_text(json.dumps(SMALL | settings))
-    inputs = {
-        "train": bar.splits["train"],
-        "val": bar.splits["val"],
-        "images": bar.images,
-        "settings": stage.settings,
-    }
-    stage.inputs.write_text(json.dumps({name: str(path) for name, path in inputs.items()}))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(REPOSITORY),
-        "NIGHT_RUN_DIR": str(folder),
-        "NIGHT_INPUTS": str(stage.inputs),
-        "NIGHT_SEED": "11",
-        "NIGHT_NONCE": "n0",
-        "NIGHT_DEADLINE": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(),
-    }
-    if resume:
-        environment["NIGHT_RESUME"] = str(resume)
-    with stage.output.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "models.train_fusion"], env=environment, stdout=log, stderr=log, cwd=folder
-        )
-
-
-def wait_for(stage, kind, count, process):
-    for _ in range(600):
-        events = [event for event in read_events(stage.events)[0] if event.kind == kind]
-        if len(events) >= count:
-            return events
-        assert process.poll() is None, stage.output.read_text()[-2000:]
-        threading.Event().wait(0.1)
-    raise AssertionError(f"no {count} events {kind}")
+    deadline = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    more = {"NIGHT_RESUME": str(resume)} if resume else {}
+    return start_process(folder, bar, settings, NIGHT_DEADLINE=deadline, **more)[1]
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_and_learns(tmp_path, bar):

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from models.dataset import FeatureQuery
-from models.helpers import Helpers
 from models.ranker import load_ranker
 from models.ranker_bag import Ending, selection_score
 from models.ranker_boosting import DEFAULTS, split_folds
 from models.ranker_data import from_files
 from models.scorers import load_scorer
 from models.settings import RankerSettings, TuneSettings
+from models.shared_study import SharedStudy
 from models.train_ranker import train
 from models.tune_ranker import EARLIER_STAGE, Tuning, tune
 from models.tuning import SPACE, Trial, TrialEnd, TrialLog, propose, selection
@@ -193,7 +193,7 @@ def helped(best=0.999, count=1):
 
 def test_what_scored_higher_elsewhere_is_tried_here_and_judged_by_its_own_value(tmp_path):
     work = tuning(trainer(tmp_path), trials=5)
-    work.helpers = Helpers(helped(count=9))
+    work.shared = SharedStudy(helped(count=9))
     tune(work)
     leaves = [trial.parameters["num_leaves"] for trial in work.log.finished]
     assert (leaves[1], leaves[3], leaves[5]) == (8, 9, 10), "the best first, every other trial"
@@ -201,7 +201,7 @@ def test_what_scored_higher_elsewhere_is_tried_here_and_judged_by_its_own_value(
     assert all(trial.value < 0.999 for trial in work.log.finished), (
         "a value from elsewhere is never taken over"
     )
-    known = [trial.params for trial in work.helpers.study.get_trials()]
+    known = [trial.params for trial in work.shared.study.get_trials()]
     mine = [dict(trial.parameters) for trial in work.log.finished[:-1]]
     assert all(parameters in known for parameters in mine)
     assert len(known) == len({json.dumps(parameters, sort_keys=True) for parameters in known}), "told once"
@@ -209,7 +209,7 @@ def test_what_scored_higher_elsewhere_is_tried_here_and_judged_by_its_own_value(
 
 def test_what_scored_lower_elsewhere_changes_nothing(tmp_path):
     alone, work = tuning(trainer(tmp_path / "a"), trials=4), tuning(trainer(tmp_path / "b"), trials=4)
-    work.helpers = Helpers(helped(best=0.1))
+    work.shared = SharedStudy(helped(best=0.1))
     tune(alone)
     tune(work)
     assert parameters_of(work.log) == parameters_of(alone.log)
@@ -221,7 +221,7 @@ def test_a_database_that_fails_is_named_once_and_the_night_tunes_alone(tmp_path,
             raise OperationalError("SELECT hunter2", {}, Exception("postgresql://me:hunter2@host"))
 
     alone, work = tuning(trainer(tmp_path / "a"), trials=4), tuning(trainer(tmp_path / "b"), trials=4)
-    work.helpers = Helpers(Broken())
+    work.shared = SharedStudy(Broken())
     tune(alone)
     tune(work)
     assert parameters_of(work.log) == parameters_of(alone.log)

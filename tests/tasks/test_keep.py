@@ -36,6 +36,13 @@ def test_what_has_changed_is_copied_and_comes_back(tmp_path):
     assert restore(drive, runs) == 0
 
 
+def test_a_file_that_is_only_named_like_a_record_is_copied_as_any(tmp_path):
+    runs, stage = make_runs(tmp_path)
+    (stage / "ledger.jsonl").write_text("a trainer's own")
+    keep_once(runs, tmp_path / "drive")
+    assert (tmp_path / "drive" / stage.relative_to(runs) / "ledger.jsonl").read_text() == "a trainer's own"
+
+
 def test_a_forgotten_checkpoint_is_forgotten_there_and_a_lost_one_is_not(tmp_path):
     runs, stage = make_runs(tmp_path)
     drive = tmp_path / "drive"
