@@ -9,6 +9,7 @@ which leads), SIGUSR1 for everybody's stacks, and no process left behind where t
 Standard library and torch only.
 """
 
+import atexit
 import contextlib
 import ctypes
 import faulthandler
@@ -16,6 +17,7 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -107,13 +109,37 @@ def become(program: list[str]) -> None:
         library.prctl(DIE_WITH_PARENT, signal.SIGKILL)
         if os.getppid() != int(os.environ[LAUNCHER]):  # it died before it was asked
             sys.exit(1)
-    if program[0] == "-m":
-        sys.argv = program[1:]
-        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = program
-        sys.path[0] = str(Path(program[0]).absolute().parent)
-        runpy.run_path(program[0], run_name="__main__")
+    with _ending_at_once():
+        if program[0] == "-m":
+            sys.argv = program[1:]
+            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = program
+            sys.path[0] = str(Path(program[0]).absolute().parent)
+            runpy.run_path(program[0], run_name="__main__")
+
+
+@contextlib.contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """End this process once all that was to be done at exit is done, with the code of what ran within.
+
+    Python would take its modules down under gloo's threads, which then abort a program that has ended well, one time
+    in three of a tiny one: https://github.com/pytorch/pytorch/pull/179291
+    """
+    code = 1  # of an exception that nobody caught
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(end)  # registered first, called last
+    try:
+        yield
+        code = 0
+    except SystemExit as asked:
+        code = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
+        raise
 
 
 def main(words: list[str]) -> int:

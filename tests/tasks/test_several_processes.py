@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from open_night import OpenNight
@@ -82,3 +84,28 @@ def test_what_one_process_must_do_is_refused(tmp_path):
 def test_torchrun_starts_python_alone(tmp_path):
     with pytest.raises(PlanError, match=r"processes = 2 needs a command that begins with \{python\}"):
         read_plan(make_plan(tmp_path, "./train.sh", text=TWO))
+
+
+ABORTS_WHEN_TAKEN_DOWN = """
+import atexit, os, sys
+
+class Thread:
+    def __del__(self, abort=os.abort):
+        abort()
+
+left = Thread()
+atexit.register(print, "said at exit")
+print("done", end=" ")
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize(("code", "seen"), [("", 0), ("0", 0), ("75", 75), ("'no such key'", 1)])
+def test_a_member_that_has_ended_is_not_taken_down_piece_by_piece(tmp_path, code, seen):
+    program = tmp_path / "program.py"
+    program.write_text(ABORTS_WHEN_TAKEN_DOWN.replace("{code}", code))
+    member = [sys.executable, "-m", "nightshift.torchrun", "--member", str(program)]
+    told = os.environ | {"NIGHT_LAUNCHER": str(os.getpid())}
+    done = subprocess.run(member, env=told, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (seen, "done said at exit\n")
+    assert ("no such key" in done.stderr) == ("key" in code)
