@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
+import scipy
 
 from nightshift.events import Event, read_events
 from nightshift.instant import parse_utc
@@ -38,7 +38,7 @@ def loss_trend(losses: list[float]) -> bool | None:
     """Return whether the loss falls (Kendall's tau < 0, p < .05), or None for too few values."""
     if len(losses) < FEWEST_LOSSES:
         return None
-    result = kendalltau(range(len(losses)), losses)
+    result = scipy.stats.kendalltau(range(len(losses)), losses)
     return bool(result.statistic < 0 and result.pvalue < 0.05)
 
 

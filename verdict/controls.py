@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import ndcg_score
 
 from models.metrics import has_ranking, ndcg_per_query, random_ndcg_at_k
 
@@ -17,6 +16,8 @@ SOME, DRAWS = 100, 20
 
 def independent_ndcg(scores: Floats, relevance: Labels, k: int = 10) -> float:
     """Return nDCG@k by scikit-learn: gain 2^relevance - 1, ties averaged."""
+    from sklearn.metrics import ndcg_score  # here: it takes a second of every process of a night
+
     gains = np.exp2(relevance.astype(np.float64)) - 1.0
     return float(ndcg_score(gains[None, :], np.asarray(scores, dtype=np.float64)[None, :], k=k))
 

@@ -8,6 +8,7 @@ held against tables drawn by chance, after centre, column scales and row lengths
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from verdict.isotropy_chance import Comparison, Floats
 from verdict.isotropy_held import hold
@@ -78,7 +79,8 @@ def isotropy(vectors: Floats, seed: int = 0) -> Isotropy:
     if count < FEWEST_ROWS or width < FEWEST_COLUMNS:
         return replace(found, sentence=_too_small(count, width))
     most = min(MOST_ROWS, max(FEWEST_WHEN_WIDE, MOST_NUMBERS // width))
-    return _judged(found, _drawn(different, most, rng), rng)
+    with threadpool_limits(1, "blas"):  # hundreds of small decompositions: its threads wait for one another
+        return _judged(found, _drawn(different, most, rng), rng)
 
 
 def _drawn(table: Floats, most: int, rng: np.random.Generator) -> Floats:

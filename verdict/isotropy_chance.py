@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from verdict.isotropy_shape import Lie, directions, flattened, lie, unit_rows
 
@@ -30,7 +30,7 @@ class Comparison:
     @property
     def p_values(self) -> tuple[float, float, float]:
         """Return the two-sided p of spread, nearest and tails."""
-        low, middle, high = (2 * float(stats.t.sf(abs(s), self.tables - 1)) for s in self.scores)
+        low, middle, high = (2 * float(scipy.stats.t.sf(abs(s), self.tables - 1)) for s in self.scores)
         return low, middle, high
 
     @property
@@ -49,7 +49,7 @@ class Comparison:
     @property
     def flat(self) -> bool:
         """Return whether the cosines are more equal than chance leaves them, as after whitening."""
-        return self.scores[0] < float(stats.t.ppf(FLAT_ALPHA / 2, self.tables - 1))
+        return self.scores[0] < float(scipy.stats.t.ppf(FLAT_ALPHA / 2, self.tables - 1))
 
     @property
     def distance(self) -> float:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import HashingVectorizer
-from sklearn.linear_model import Ridge
 
 from models.dataset import FeatureQuery, Query
 from models.metrics import has_ranking, mean_ndcg, random_ndcg_at_k
@@ -105,6 +103,8 @@ def _number_words(name: str, query: Query) -> Iterator[tuple[str, Floats]]:
 
 def _words(train: Sequence[Query], test: Sequence[Query], found: Probes) -> None:
     """A model of the items' words that knows nothing of the search: what it knows, the text gives away."""
+    from sklearn.linear_model import Ridge  # here: it takes a second of every process of a night
+
     train, test = train[:MOST_QUERIES], test[:MOST_QUERIES]
     table, labels = _word_table(train)
     model = Ridge(alpha=1.0, solver="sparse_cg", max_iter=100).fit(table, labels)
@@ -134,6 +134,8 @@ def _word_table(queries: Sequence[Query]) -> tuple[csr_matrix, Floats]:
 
     The search's own words stay: with them taken out, how many are left would tell how well an item matches.
     """
+    from sklearn.feature_extraction.text import HashingVectorizer
+
     texts = [folded(item.text) for query in queries for item in query.candidates]
     own = [query.relevance().astype(np.float64) for query in queries]
     labels = np.concatenate([label - label.mean() for label in own])

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction import FeatureHasher
-from sklearn.linear_model import Ridge
 
 from models.attribute_features import attribute_words
 from models.bm25 import BM25
@@ -63,6 +61,8 @@ def _usable(queries: Sequence[Query] | Sequence[FeatureQuery], v1: Sequence[Floa
 
 def _asked(learned: Pairs, asked: Pairs) -> Proxy:
     """Return the differences on `asked` of a model trained on `learned`; each with V1.0's scores."""
+    from sklearn.linear_model import Ridge  # here: it takes a second of every process of a night
+
     labels = [_labels(query) for query, _ in learned]
     centred = np.concatenate([own - own.mean() for own in labels])
     model = Ridge(alpha=1.0, solver="sparse_cg", max_iter=200).fit(_columns([q for q, _ in learned]), centred)
@@ -78,6 +78,8 @@ def _labels(query: Query | FeatureQuery) -> NDArray[np.int64]:
 
 def _columns(queries: Sequence[Query | FeatureQuery]) -> csr_matrix:
     """Return the columns of every candidate, pool after pool: none of V1.0, tonight's model has it not."""
+    from sklearn.feature_extraction import FeatureHasher
+
     if isinstance(queries[0], FeatureQuery):
         pools = [query.features.astype(np.float64) for query in queries if isinstance(query, FeatureQuery)]
         return csr_matrix(np.concatenate([_centred(pool) for pool in pools]))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from verdict.results_read import UNNAMED, Floats, Ranked
 from verdict.results_values import SAME, rounding
@@ -45,7 +45,7 @@ def looks_drawn(before: Floats, after: Floats) -> str:
     if extreme or before.size < N_MIN or min(before.std(), after.std()) < SAME:
         return ""
     related = float(np.corrcoef(before, after)[0, 1])
-    normal = min(float(stats.shapiro(values).pvalue) for values in (before, after))
+    normal = min(float(scipy.stats.shapiro(values).pvalue) for values in (before, after))
     if abs(related) > UNRELATED or normal < NORMAL:
         return ""
     return f"; they look drawn at random: no 0, no 1, a normal curve, and the systems unrelated (r = {related:.2f})"

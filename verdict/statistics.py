@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Interval:
 @cache
 def t_quantile(confidence: float, freedom: int) -> float:
     """Return the quantile of Student's t."""
-    return float(stats.t.ppf(confidence, freedom))
+    return float(scipy.stats.t.ppf(confidence, freedom))
 
 
 def t_interval(differences: Sequence[float] | Floats, confidence: float = 0.95) -> Interval:
@@ -149,7 +149,7 @@ def harmed(differences_by_domain: Mapping[str, Sequence[float] | Floats], level:
         for name, values in differences_by_domain.items()
         if len(values) >= N_MIN_DOMAIN
     }
-    p = {name: float(stats.t.sf(careful_t(-values), values.size - 1)) for name, values in asked.items()}
+    p = {name: float(scipy.stats.t.sf(careful_t(-values), values.size - 1)) for name, values in asked.items()}
     lost: set[str] = set()
     adjusted = 0.0
     for rank, name in enumerate(sorted(p, key=lambda name: p[name])):
@@ -167,7 +167,7 @@ def widened_sd(sd: float, n: int, confidence: float = 0.95) -> float:
     """
     if n < 2:
         raise ValueError("a spread needs at least two values")
-    return float(sd * math.sqrt((n - 1) / stats.chi2.ppf(1 - confidence, n - 1)))
+    return float(sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(1 - confidence, n - 1)))
 
 
 def minimum_detectable_effect(sd: float, n: int) -> float:
@@ -181,5 +181,5 @@ def percentile_upper_bound(values: Sequence[float] | Floats, q: float, confidenc
     Infinite where there are too few values to bound it.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
-    rank = int(stats.binom.ppf(confidence, ordered.size, q)) + 1
+    rank = int(scipy.stats.binom.ppf(confidence, ordered.size, q)) + 1
     return float(ordered[rank - 1]) if rank <= ordered.size else math.inf

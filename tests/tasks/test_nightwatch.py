@@ -2,7 +2,8 @@
 
 import os
 import signal
-import threading
+import subprocess
+import sys
 
 import pytest
 from open_night import OpenNight, ledger_kinds
@@ -47,8 +48,7 @@ def test_a_trainer_is_stopped_at_its_deadline_with_a_last_checkpoint(opened, tmp
 
 def test_a_killed_trainer_resumes_from_its_checkpoint(opened, tmp_path):
     night = opened(counting_plan(tmp_path, 60))
-    follower = threading.Thread(target=night.follow_all)
-    follower.start()
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 2)
     entries = read_ledger(night.run.ledger, read_seal(night.run).nonce)
     pid = next(int(e.facts["pid"]) for e in entries if e.kind == "trainer-started")
@@ -90,8 +90,7 @@ def test_the_nightwatch_goes_on_alone_when_nobody_follows(opened, tmp_path):
 
 def test_stop_saves_judges_and_hands_over(opened, tmp_path):
     night = opened(counting_plan(tmp_path, 10_000))
-    follower = threading.Thread(target=night.follow_all)
-    follower.start()
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 1)
     ask(night.run, {"ask": "stop"})
     follower.join(30)
@@ -102,8 +101,7 @@ def test_stop_saves_judges_and_hands_over(opened, tmp_path):
 
 def test_a_hand_over_moved_forward_reaches_the_running_trainer(opened, tmp_path):
     night = opened(counting_plan(tmp_path, 10_000), speed=30.0)
-    follower = threading.Thread(target=night.follow_all)
-    follower.start()
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 1)
     hand_over = read_seal(night.run).window.hand_over.replace(minute=13)
     ask(night.run, {"ask": "stop", "at": hand_over.isoformat()})
@@ -135,3 +133,11 @@ def test_a_fourth_night_needs_toml_alone(opened, tmp_path):
     night = opened(make_plan(tmp_path, "sh", "trainer.sh", text=text), night="fourth")
     night.follow_all()
     assert read_handoff(night.run).night == "fourth"
+
+
+@pytest.mark.parametrize("module", ["tasks.nightwatch", "tasks.gpu_sampler", "tasks.report", "flows.cli.app"])
+def test_what_a_person_or_a_night_waits_for_starts_without_the_heavy_libraries(module):
+    heavy = ("torch", "sklearn", "pandas", "scipy.stats", "transformers", "lightgbm", "optuna")
+    code = f"import sys, {module}; print(*(name for name in {heavy} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
