@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from small_night import make_data
@@ -14,7 +14,7 @@ from flows.request import request_for
 from nightshift.events import read_events
 from nightshift.rundir import RunDir
 from tasks.launch import new_run, nightwatch_alive, open_night
-from tasks.night_line import follow
+from tasks.night_line import NightwatchGone, follow
 from tasks.stage_standing import read_memory
 from verdict.ledger import read_ledger
 from verdict.seal import read_seal
@@ -39,8 +39,19 @@ class OpenNight:
             for _ in follow(self.run, step):
                 pass
 
+    def follow_aside(self) -> threading.Thread:
+        """Follow in a thread, until the night is over or its nightwatch is gone; else it waits 5 s for somebody."""
+
+        def until_it_breaks() -> None:
+            with suppress(NightwatchGone):
+                self.follow_all()
+
+        follower = threading.Thread(target=until_it_breaks)
+        follower.start()
+        return follower
+
     def wait_for_events(self, kind: str, count: int) -> list:
-        for _ in range(200):
+        for _ in range(400):
             events = [e for e in read_events(self.run.stage("work").events)[0] if e.kind == kind]
             if len(events) >= count:
                 return events

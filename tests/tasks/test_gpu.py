@@ -204,13 +204,14 @@ def test_the_least_busy_of_several_gpus_is_judged(opened, tmp_path, monkeypatch,
 
 @pytest.mark.alone
 def test_a_killed_sampler_is_started_again(opened, tmp_path, monkeypatch, nvml):
-    small = night(opened, tmp_path, monkeypatch, nvml)
+    small = night(opened, tmp_path, monkeypatch, nvml, steps=90, speed=20.0)
+    follower = small.follow_aside()
     small.wait_for_events("progress", 20)
     [sampler] = subprocess.run(
         ["pgrep", "-f", f"tasks.gpu_sampler {small.run.path}"], capture_output=True, text=True, check=True
     ).stdout.split()  # fmt: skip
     os.kill(int(sampler), signal.SIGKILL)
-    small.follow_all()
+    follower.join(60)
     kinds = ledger_kinds(small.run)
     assert kinds.count("sampler-restarted") == 1
     assert len(small.run.gpu_samples.read_text().splitlines()) > 8
@@ -229,10 +230,11 @@ def test_a_driver_that_gives_no_utilisation_is_not_measured_with_its_reason(
 
 @pytest.mark.alone
 def test_a_trainer_that_makes_progress_outlives_the_loss_of_nvml(opened, tmp_path, monkeypatch, nvml):
-    small = night(opened, tmp_path, monkeypatch, nvml, steps=60)
+    small = night(opened, tmp_path, monkeypatch, nvml, steps=60, speed=20.0)
+    follower = small.follow_aside()
     small.wait_for_events("progress", 20)
     nvml.set(lost=1)
-    small.follow_all()
+    follower.join(60)
     record = small.exit_record()
     assert record["ending"] in ("FINISHED", "STOPPED_AT_DEADLINE")
     assert len(record["attempts"]) == 1
@@ -272,9 +274,10 @@ def test_a_trainer_that_dies_with_its_gpu_is_not_started_again_and_its_night_is_
     small = night(
         opened, tmp_path, monkeypatch, nvml, "dying.py", speed=30.0
     )  # time enough on a busy machine
+    follower = small.follow_aside()
     small.wait_for_events("checkpoint", 3)
     nvml.set(lost=1)
-    small.follow_all()
+    follower.join(60)
     record = small.exit_record()
     assert record["ending"] == "GPU_LOST"
     assert len(record["attempts"]) == 1

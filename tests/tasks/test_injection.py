@@ -54,6 +54,7 @@ run.finish()
 def test_a_rehearsed_night_has_its_faults_and_still_hands_over(opened, tmp_path):
     (tmp_path / "train.py").write_text(TRAINER)
     night = opened(make_plan(tmp_path, sys.executable, "train.py"), speed=30.0)
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 1)
     table = timetable(night.request.plan, night.request.night, night.request.day)
     injector = Injector(parse_faults("crash@23:01,oom@23:02,nan@23:03", table), server_pid=None)
@@ -63,7 +64,7 @@ def test_a_rehearsed_night_has_its_faults_and_still_hands_over(opened, tmp_path)
             break
         night.pause(0.05)
     assert [fault.name for fault in injector.had] == ["crash", "oom", "nan"]
-    night.follow_all()
+    follower.join(60)
     record = night.exit_record()
     assert {"crash", "out of memory", "not finite"} <= {attempt["fault"] for attempt in record["attempts"]}
     assert record["ending"] == "STOPPED_AT_DEADLINE"

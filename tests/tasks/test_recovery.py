@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from flows.cli.resume import interrupted_runs
 from nightshift.checkpoint import newest_whole, read_state, whole_checkpoints
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive, start_nightwatch
-from tasks.night_line import NightwatchGone
 from tasks.night_status import read_status
 from tasks.process_identity import ProcessIdentity
 
@@ -89,13 +87,7 @@ def test_numbers_that_are_not_finite_twice_end_the_stage_with_what_was_good(open
 
 def test_a_killed_nightwatch_is_started_again_and_adopts_its_trainer(opened, tmp_path):
     night = opened(counting_plan(tmp_path, 60), speed=30.0)
-
-    def follow_until_it_breaks():
-        with pytest.raises(NightwatchGone):
-            night.follow_all()
-
-    follower = threading.Thread(target=follow_until_it_breaks)
-    follower.start()
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 1)
     pid = night.trainer_pid()
     night.kill_nightwatch()
@@ -113,6 +105,7 @@ def test_a_killed_nightwatch_is_started_again_and_adopts_its_trainer(opened, tmp
 
 def test_after_a_reboot_the_night_resumes_from_its_checkpoint(opened, tmp_path):
     night = opened(counting_plan(tmp_path, 60), speed=30.0)
+    night.follow_aside()
     night.wait_for_events("checkpoint", 2)
     pid = night.trainer_pid()
     night.kill_nightwatch()
@@ -131,11 +124,13 @@ def test_after_a_reboot_the_night_resumes_from_its_checkpoint(opened, tmp_path):
 def test_a_trainer_that_outlived_its_night_is_named_and_ended(opened, tmp_path):
     plan = counting_plan(tmp_path, 10_000)
     first = opened(plan)
+    first.follow_aside()
     first.wait_for_events("progress", 2)
     trainer = ProcessIdentity.of(first.trainer_pid())
     first.kill_nightwatch()
     assert trainer.alive()
     second = opened(plan)
+    second.follow_aside()
     second.wait_for_events("progress", 1)
     assert not trainer.alive()
     assert f"2026-03-28/small, work (pid {trainer.pid})" in notes(second)
@@ -148,8 +143,7 @@ def test_a_full_disk_never_stops_the_training(opened, tmp_path):
         "sys.argv[1]", "''"
     )
     (tmp_path / "heavy.py").write_text(heavy)
-    follower = threading.Thread(target=night.follow_all)
-    follower.start()
+    follower = night.follow_aside()
     night.wait_for_events("checkpoint", 1)
     soft, hard = resource.prlimit(
         night.trainer_pid(), resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY)
