@@ -13,6 +13,8 @@ import atexit
 import contextlib
 import ctypes
 import faulthandler
+import gc
+import io
 import os
 import runpy
 import signal
@@ -29,6 +31,7 @@ DIE_WITH_PARENT = 1
 SIGNALS = "SIGINT,SIGHUP,SIGQUIT"
 """What torchrun handles; SIGTERM and SIGUSR1 are ours."""
 USAGE = "python -m nightshift.torchrun --processes N (-m MODULE | SCRIPT) [WORD ...]"
+WRITTEN_TO = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 TOLD_BY_CODE = (TrainerExit.OUT_OF_MEMORY, TrainerExit.NOT_FINITE)
 
 
@@ -124,13 +127,15 @@ def _ending_at_once() -> Iterator[None]:
     """End this process once all that was to be done at exit is done, with the code of what ran within.
 
     Python would take its modules down under gloo's threads, which then abort a program that has ended well, one time
-    in three of a tiny one: https://github.com/pytorch/pytorch/pull/179291
+    in three of a tiny one: https://github.com/pytorch/pytorch/pull/179291. What it left in open files is written.
     """
     code = 1  # of an exception that nobody caught
 
     def end() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for one in gc.get_objects():
+            if issubclass(type(one), WRITTEN_TO):
+                with contextlib.suppress(OSError, ValueError):  # nobody reads it, or it is closed
+                    one.flush()
         os._exit(code)
 
     atexit.register(end)  # registered first, called last

@@ -94,6 +94,8 @@ class Thread:
         abort()
 
 left = Thread()
+log = open("left-open.txt", "w")
+log.write("all of it")
 atexit.register(print, "said at exit")
 print("done", end=" ")
 sys.exit({code})
@@ -106,6 +108,7 @@ def test_a_member_that_has_ended_is_not_taken_down_piece_by_piece(tmp_path, code
     program.write_text(ABORTS_WHEN_TAKEN_DOWN.replace("{code}", code))
     member = [sys.executable, "-m", "nightshift.torchrun", "--member", str(program)]
     told = os.environ | {"NIGHT_LAUNCHER": str(os.getpid())}
-    done = subprocess.run(member, env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(member, cwd=tmp_path, env=told, capture_output=True, text=True, check=False)
+    assert (tmp_path / "left-open.txt").read_text() == "all of it"
     assert (done.returncode, done.stdout) == (seen, "done said at exit\n")
     assert ("no such key" in done.stderr) == ("key" in code)
