@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ def start_command(
     home.mkdir(parents=True, exist_ok=True)
     chosen = night or _next(plan, home)
     parameters = night_parameters(plan, file, night, data, home, speed)
+    _be_killed_as_by_ctrl_c()
     with prefect_server(home, port, host) as url:
         os.environ.update(client_environment(url, home))
         request = {"plan": plan.model_dump(mode="json"), "home": str(home), "scheduled": not once}
@@ -117,6 +119,13 @@ def start_command(
                 _serve_until_stopped(plan, url, server, as_json)
         finally:
             end(server)
+
+
+def _be_killed_as_by_ctrl_c() -> None:
+    """Leave no server behind that fires nights unseen, where this command is killed or its terminal closed."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # else: somebody, like nohup, wants it ignored
+            signal.signal(number, signal.default_int_handler)
 
 
 def _next(plan: Plan, home: Path) -> str:

@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -115,10 +117,24 @@ def test_a_published_night_is_fetched(place):
     assert list(place["folder"].glob("here/small-*/bundle.json"))
 
 
-def test_start_serves_until_it_is_interrupted(place):
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_them() -> None:
+    """As in a terminal: what a shell starts in the background ignores Ctrl-C, and so would what the tests start."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_start_serves_until_it_is_ended_and_leaves_nothing_behind(place, ending):
     served = subprocess.Popen(
         [*command("start", place), "--port", "0"], cwd=place["folder"], env=environment(),
-        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_them,
     )  # fmt: skip
     told = ""
     while "Ctrl-C ends it" not in told:
@@ -126,8 +142,11 @@ def test_start_serves_until_it_is_interrupted(place):
         assert line, told
         told += line
     assert "Prefect UI: http://127.0.0.1:" in told
-    served.send_signal(signal.SIGINT)
+    started = children(served.pid)
+    assert len(started) == 2, "Prefect's server, and what serves the nights"
+    served.send_signal(ending)
     assert served.wait(60) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
 
 
 gated = pytest.mark.skipif(
@@ -157,7 +176,8 @@ def test_a_real_night_is_begun_and_given_back(tmp_path):
             break
         assert night.poll() is None, (tmp_path / "out.txt").read_text()
         pause.wait(0.25)
-    for words in ("stop --at 03:00", "stop"):
+    over = "03:00" <= datetime.now(ZoneInfo("Europe/Berlin")).strftime("%H:%M") < "07:00"  # no 03:00 left
+    for words in ("stop --at 06:58" if over else "stop --at 03:00", "stop"):
         done = run(words, {}, tmp_path, 60)
         assert done.returncode == 0, done.stderr
     assert night.wait(300) == 0, (tmp_path / "out.txt").read_text()

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -54,16 +55,29 @@ def run_notebook():
     return notebook
 
 
+def environ_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
 def lose_the_runtime(local: Path) -> None:
     """Kill everything that this runtime has started and remove its disk, as the end of a Colab runtime does."""
     mark = f"NIGHT_LOCAL={local}\0".encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes():
-                os.kill(int(folder.name), signal.SIGKILL)
-        except (OSError, ValueError):
-            continue
-    threading.Event().wait(1)
+    pause = threading.Event()
+    for _ in range(50):  # what is killed last may have started one more
+        alive = [
+            pid
+            for pid in (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+            if mark in environ_of(pid)
+        ]
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not alive:
+            break
+        pause.wait(0.1)
     shutil.rmtree(local)
 
 
