@@ -64,7 +64,7 @@ def environ_of(pid: int) -> bytes:
 
 def lose_the_runtime(local: Path) -> None:
     """Kill everything that this runtime has started and remove its disk, as the end of a Colab runtime does."""
-    mark = f"NIGHT_LOCAL={local}\0".encode()
+    mark = str(local).encode()  # a trainer is told of its run's folder only
     pause = threading.Event()
     for _ in range(50):  # what is killed last may have started one more
         alive = [
