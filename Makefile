@@ -52,6 +52,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.sampler_cost
 	$(BIN)/python -m benchmarks.gpu_nights
 	$(BIN)/python -m benchmarks.shared_tuning
+	$(BIN)/python -m benchmarks.parallel_seeds
 	$(BIN)/python -m benchmarks.hang_detection
 	$(BIN)/python -m benchmarks.annealing
 	$(BIN)/python -m benchmarks.supervision_cost

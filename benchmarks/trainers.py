@@ -36,7 +36,7 @@ def write_stage(folder: Path, inputs: Mapping[str, str], settings: Mapping[str, 
 
 def start(
     module: str, folder: Path, inputs: Mapping[str, str], settings: Mapping[str, object], *,
-    within_s: float | None = None, seed: int = SEED, seeds: tuple[int, ...] = (),
+    within_s: float | None = None, seed: int = SEED, seeds: tuple[int, ...] = (), processes: int = 1,
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     """Return the started trainer, resuming from its newest whole checkpoint where there is one."""
     stage = write_stage(folder, inputs, settings)
@@ -52,9 +52,10 @@ def start(
         environment["NIGHT_DEADLINE"] = (wall_now() + timedelta(seconds=within_s)).isoformat()
     if resume := newest_whole(stage.checkpoints):
         environment["NIGHT_RESUME"] = str(resume)
+    launcher = ["-m", "nightshift.torchrun", "--processes", str(processes)] if processes > 1 else []
     with stage.output.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, *launcher, "-m", module],
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
 

@@ -52,6 +52,8 @@ class FusionSettings(Settings):
     is trained in a night's spare time only."""
     one_seed: bool = False
     """Train the first seed of the sealed list only."""
+    parallel: Literal["data", "seeds"] = "data"
+    """What several processes do (`processes = 2`): cut every batch of one network, or train a seed or design each."""
     vision_encoder: str = "openai/clip-vit-base-patch32"
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -140,6 +142,8 @@ def check_settings(module: str, values: dict[str, Any], processes: int = 1) -> s
     except ValidationError as error:
         first = error.errors()[0]
         return f"settings: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    if values.get("parallel") == "seeds" and processes == 1:
+        return "settings: parallel = 'seeds': one process trains one seed after another; set processes = 2 or more"
     runner = values.get("task_runner", "threads")
     if runner != "threads" and find_spec(f"prefect_{runner}") is None:
         return f"settings: task_runner = {runner!r} needs a package that is not there: pip install prefect-{runner}"

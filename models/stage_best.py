@@ -70,3 +70,11 @@ def forget_old(checkpoints: Path) -> None:
     for path in paths[:-KEEP]:
         if path not in best:
             remove_checkpoint(path)
+
+
+def forget_other_branches(checkpoints: Path, resume: Path | None) -> None:
+    """Remove checkpoints behind the one that is resumed: their numbers or their encoders are others."""
+    last = step_of(resume) if resume else -1
+    for path in whole_checkpoints(checkpoints):
+        if step_of(path) > last:
+            remove_checkpoint(path)

@@ -1,10 +1,13 @@
-"""Several processes that train one network (torchrun): rank 0 leads, the others compute the share it asks of them.
+"""Several processes of one stage (torchrun): rank 0 leads, the others do what it asks of them.
 
-The leader alone reads data, evaluates, saves and speaks; followers get pools and network from it, and take every
-optimiser step with it. Gradients are averaged by DistributedDataParallel: gloo on CPUs, NCCL on GPUs.
+The leader alone reads data, speaks, and keeps what is trained. Either all train one network: followers get pools and
+network from it, take every optimiser step with it, and gradients are averaged by DistributedDataParallel (gloo on CPUs,
+NCCL on GPUs). Or each trains one of its own (`models/fusion_apart.py`).
 """
 
 import os
+import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import torch
@@ -14,6 +17,8 @@ from models.fusion import FusionNet
 
 PATIENCE = timedelta(days=2)
 """How long followers wait for the leader: it may evaluate for hours, and torchrun ends them where it dies."""
+LOOK_EVERY_S = 0.05
+"""Between two looks whether the others have come."""
 
 
 class Team:
@@ -36,6 +41,23 @@ class Team:
         """Return the leader's numbers (a CPU tensor of one known shape, filled in place at the others)."""
         distributed.broadcast(numbers, src=0)
         return numbers
+
+    def gathered(self, what: object) -> list[object]:
+        """Return what each process gives, by rank."""
+        box: list[object] = [None] * self.size
+        distributed.all_gather_object(box, what)
+        return box
+
+    def arrived(self, mine: Sequence[float], meanwhile: Callable[[], None]) -> torch.Tensor:
+        """Return every process's numbers, shape (size, numbers), once all have come; until then, do something."""
+        table = torch.zeros(self.size, len(mine), dtype=torch.float64)
+        table[self.rank] = torch.tensor(mine, dtype=torch.float64)
+        work = distributed.all_reduce(table, async_op=True)
+        while not work.is_completed():
+            meanwhile()
+            threading.Event().wait(LOOK_EVERY_S)
+        work.wait()
+        return table
 
     def summed(self, value: float) -> float:
         """Return the sum over all processes."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+MEMBERS = "members"
+
 
 @dataclass(frozen=True)
 class StageDir:
@@ -74,6 +76,25 @@ class StageDir:
     def out(self) -> Path:
         """Results beside checkpoints (tables, curves); the trainer writes them."""
         return self.path / "out"
+
+    @property
+    def members(self) -> Path:
+        """What processes that train beside the leader need and leave; gone once the leader has kept what it wants."""
+        return self.path / MEMBERS
+
+    def member(self, rank: int) -> "MemberDir":
+        """Return the folder of one such process."""
+        return MemberDir(self.members / str(rank))
+
+
+@dataclass(frozen=True)
+class MemberDir(StageDir):
+    """The folder of one process beside the leader: a stage's in small."""
+
+    @property
+    def control(self) -> Path:
+        """The stage's: what the nightwatch asks holds for every process."""
+        return StageDir(self.path.parents[1]).control
 
 
 @dataclass(frozen=True)

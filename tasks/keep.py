@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nightshift.checkpoint import MANIFEST, STEP_FOLDER, remove_checkpoint, step_of
-from nightshift.rundir import RunDir
+from nightshift.rundir import MEMBERS, RunDir
 from tasks.launch import nightwatch_alive
 
 EVERY_S = 30.0
 IDLE_ROUNDS = 4
 """Rounds without any running night after which the keeper ends."""
 LAST = ("handoff.json", "ledger.jsonl")
-NEVER = (".cache", ".prefect")
-"""Folders of the home that can be made anew."""
+NEVER = (".cache", ".prefect", MEMBERS)
+"""Folders that can be made anew, or are worth no copying every half minute."""
 
 
 def keep_once(runs: Path, drive: Path) -> tuple[int, list[str]]:

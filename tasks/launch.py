@@ -63,6 +63,23 @@ def check_night_settings(plan: Plan, source: str) -> None:
                 raise NightError(f"{source}: night {night.name}, stage {stage.name}, {wrong}")
 
 
+def too_few_gpus(plan: Plan, night: Night) -> str | None:
+    """Return which stage has more processes than a night holds GPUs on this machine, or None; CPUs are shared."""
+    asking = max(night.stages, key=lambda stage: stage.processes)
+    if asking.processes == 1 or night_device() == "cpu":
+        return None
+    found = len(find_gpus()[0])
+    held = min(plan.gpus, found)
+    if asking.processes <= held:
+        return None
+    fits = asking.processes <= found
+    return (
+        f"night {night.name}, stage {asking.name}: processes = {asking.processes}: each needs a GPU, and a night holds "
+        f"{held} of {found} here; set "
+        + (f"gpus = {asking.processes} in the plan" if fits else f"processes = {found}")
+    )
+
+
 def costs_of(request: NightRequest, data: SealedData) -> ProcessCosts:
     """Return what does not compress on this machine, with the judge's time as last measured."""
     measured = measured_judge_s(request.home, request.night.name, data.origin)
@@ -83,8 +100,10 @@ def night_device() -> str:
 def make_seal(request: NightRequest, book: ScoreBook | None = None) -> Seal:
     """Return the promise of this night, data checked and hashed; a `book` is shared by nights on one data set.
 
-    Raises NightError where the data cannot be used or the speed is too fast.
+    Raises NightError where the data cannot be used, the speed is too fast or GPUs are missing.
     """
+    if missing := too_few_gpus(request.plan, request.night):
+        raise NightError(missing)
     zone = resolve_zone(request.plan.timezone)
     plan = request.plan.model_copy(update={"timezone": zone.key})
     data = seal_data(open_source(request.data, request.home / ".cache"))

@@ -33,4 +33,10 @@ def _prune(run: RunDir, dry_run: bool) -> int:
             freed += folder_bytes(path)
             if not dry_run:
                 shutil.rmtree(path, ignore_errors=True)
+    for folder in sorted(
+        run.path.glob("stages/*/members")
+    ):  # of a stage that was ended before it could tidy up
+        freed += folder_bytes(folder)
+        if not dry_run:
+            shutil.rmtree(folder, ignore_errors=True)
     return freed

@@ -18,7 +18,7 @@ from schedules.clock import SystemClock
 from schedules.plan import Plan
 from schedules.timetable import Timetable, timetable
 from schedules.window import night_under_way_or_next, resolve_zone
-from tasks.launch import night_device
+from tasks.launch import night_device, too_few_gpus
 from verdict.scorebook import ScoreBook
 from verdict.seal import SealedPreflight
 
@@ -54,6 +54,13 @@ def warn_of_utc(plan: Plan) -> None:
         )
 
 
+def warn_of_gpus(plan: Plan) -> None:
+    """Say which nights cannot be opened on this machine because a stage wants more GPUs than a night holds here."""
+    for night in plan.nights:
+        if missing := too_few_gpus(plan, night):
+            err.print(f"warning: {missing}", style="yellow", markup=False, soft_wrap=True)
+
+
 def plan_command(
     plan: PlanFile = None,
     day: Annotated[str | None, typer.Option("--date", help="Evening of the first night, YYYY-MM-DD.")] = None,
@@ -66,6 +73,7 @@ def plan_command(
     """Check a plan and print its timetable."""
     loaded, file = load_plan(plan)
     warn_of_utc(loaded)
+    warn_of_gpus(loaded)
     first = parse_day(day) or first_day(loaded)
     tables = [timetable(loaded, night, first + timedelta(days=i)) for i, night in enumerate(loaded.nights)]
     floors = floor_sentences(tables, loaded.seeds, data, runs) if data else {}

@@ -14,7 +14,7 @@ import typer
 
 from flows.cli.nights import DataOption
 from flows.cli.output import AsJson, OutOption, err, out, print_json
-from flows.cli.plan import warn_of_utc
+from flows.cli.plan import warn_of_gpus, warn_of_utc
 from flows.request import load_plan
 from flows.server import LOOPBACK, client_environment, end, prefect_server
 from models.data_sync import full_path
@@ -101,6 +101,7 @@ def start_command(
     """Serve the nights: at 23:00 the night, at 23:45 the bedtime check, at 07:00 the morning report."""
     plan, file = load_plan(plan_file)
     warn_of_utc(plan)
+    warn_of_gpus(plan)
     if speed != 1 and not once:
         raise NightError("--speed is for one-off nights: add --once, or leave it out for real nights")
     home = runs.resolve()

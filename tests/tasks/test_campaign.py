@@ -90,16 +90,20 @@ def test_pruning_leaves_hand_overs_and_whatever_was_not_handed_over(tmp_path):
         checkpoint = run.stage("train").checkpoints / "step-000001"
         checkpoint.mkdir(parents=True)
         (checkpoint / "weights").write_bytes(bytes(1000))
+        beside = run.stage("train").member(1).checkpoints / "step-000001"
+        beside.mkdir(parents=True)
+        (beside / "weights").write_bytes(bytes(500))
         run.handover.mkdir()
         (run.handover / "weights").write_bytes(bytes(1000))
         if handed:
             content = hand(tmp_path / "elsewhere", "fusion", Word.GO, number=number)
             write_atomically(run.handoff, content.model_dump_json())
     home = tmp_path
-    assert [freed for _, freed in prune_home(home, keep=1, dry_run=True)] == [1000]
+    assert [freed for _, freed in prune_home(home, keep=1, dry_run=True)] == [1500]
     assert len(list(home.glob("2026*/*/stages/*/checkpoints/step-*"))) == 3
     prune_home(home, keep=1, dry_run=False)
     left = sorted(path.parts[-6] for path in home.glob("2026*/*/stages/*/checkpoints/step-*/weights"))
     assert len(left) == 2
+    assert len(list(home.glob("2026*/*/stages/*/members/*/checkpoints/step-*"))) == 2
     assert len(list(home.glob("2026*/*/handover/weights"))) == 3
     assert json.loads(next(iter(sorted(home.glob("2026*/*/handoff.json")))).read_text())["word"] == "GO"

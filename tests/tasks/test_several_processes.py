@@ -15,7 +15,7 @@ from nightshift.events import read_events
 from nightshift.states import NightError
 from schedules.plan_source import PlanError, read_plan
 from tasks.handoff import read_handoff
-from tasks.launch import check_night_settings
+from tasks.launch import NightRequest, check_night_settings, make_seal, too_few_gpus
 from tasks.stage_standing import read_memory
 
 TOGETHER = """
@@ -84,6 +84,34 @@ def test_what_one_process_must_do_is_refused(tmp_path):
 def test_torchrun_starts_python_alone(tmp_path):
     with pytest.raises(PlanError, match=r"processes = 2 needs a command that begins with \{python\}"):
         read_plan(make_plan(tmp_path, "./train.sh", text=TWO))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "here", "wrong"),
+    [
+        (2, 2, ""),
+        (1, 0, ""),
+        (
+            1,
+            2,
+            "stage work: processes = 2: each needs a GPU, and a night holds 1 of 2 here; set gpus = 2 in the plan",
+        ),
+        (2, 1, "a night holds 1 of 1 here; set processes = 1"),
+    ],
+)
+def test_each_process_needs_a_gpu_of_its_own(tmp_path, monkeypatch, gpus, here, wrong):
+    monkeypatch.setattr("tasks.launch.find_gpus", lambda: ([object()] * here, ""))
+    monkeypatch.setattr("tasks.launch.torch_without_cuda", lambda: False)
+    text = TWO.replace("schema = 1", f"schema = 1\ngpus = {gpus}")
+    path = make_plan(tmp_path, "{python}", "together.py", text=text)
+    plan = read_plan(path)
+    check_night_settings(plan, path.name)  # it is right; it may be deployed, simulated and read here
+    assert (too_few_gpus(plan, plan.nights[0]) or "").endswith(wrong)
+    assert bool(too_few_gpus(plan, plan.nights[0])) == bool(wrong)
+    if wrong:
+        request = NightRequest(plan, tmp_path, plan.nights[0], None, tmp_path / "runs", 60.0)
+        with pytest.raises(NightError, match="each needs a GPU"):
+            make_seal(request)
 
 
 ABORTS_WHEN_TAKEN_DOWN = """
