@@ -4,6 +4,7 @@ import os
 import shutil
 
 from nightshift.checkpoint import newest_whole, remove_checkpoint, write_checkpoint
+from nightshift.rundir import StageDir
 from tasks import keep
 from tasks.keep import keep_once, restore
 
@@ -14,7 +15,8 @@ def make_runs(tmp_path):
     stage.mkdir(parents=True)
     (runs / "2026-11-26" / "small" / "ledger.jsonl").write_text("one\n")
     for step in (5, 10):
-        write_checkpoint(stage / "checkpoints", step, lambda f: (f / "w").write_text("weights"), {}, "nonce")
+        for at in (StageDir(stage), StageDir(stage).member(1)):  # the second's are not worth it
+            write_checkpoint(at.checkpoints, step, lambda f: (f / "w").write_text("weights"), {}, "nonce")
     (runs / ".cache").mkdir()
     (runs / ".cache" / "big").write_text("can be made anew")
     (stage / ".half.tmp").write_text("half")
