@@ -7,6 +7,10 @@ if [ -s /run/secrets/wandb_api_key ]; then
     WANDB_API_KEY="$(cat /run/secrets/wandb_api_key)"
     export WANDB_API_KEY
 fi
+if [ -s /run/secrets/study_url ]; then
+    NIGHT_STUDY="$(cat /run/secrets/study_url)"
+    export NIGHT_STUDY
+fi
 nightshift resume --out /runs || true # a night that the last container left
 nightshift deploy ${PLAN:+"$PLAN"} ${DATA:+--data "$DATA"} --out /runs --pool "${POOL:-nightshift}"
 exec prefect worker start --pool "${POOL:-nightshift}" --type process --limit 3 --with-healthcheck

@@ -167,7 +167,8 @@ def _too_late(request: NightRequest) -> bool:
 def night_run_name() -> str:
     """Return a name a person understands: which night, which evening."""
     parameters = this_flow_run.parameters or {}
-    evening = parameters.get("day") or _scheduled_day(parameters.get("plan")) or ""
+    scheduled = _scheduled_day(parameters.get("plan"), parameters.get("timezone"))
+    evening = parameters.get("day") or scheduled or ""
     return f"{parameters.get('name') or 'next night'} {evening}".strip()
 
 
@@ -180,16 +181,17 @@ def night(
     speed: float = 1.0,
     day: str | None = None,
     run_dir: str | None = None,
+    timezone: str | None = None,
 ) -> State[None]:
     """Run one night; its state's name is the night's word.
 
-    `name` is a night of the plan, or empty for the next one of the campaign. FAILED means that
-    nothing was handed over; an honest night is never repeated.
+    `name` is a night of the plan, or empty for the next one of the campaign; `timezone` is what its "local" meant where
+    it was deployed. FAILED means that nothing was handed over; an honest night is never repeated.
     """
     chosen = name or _next_name(plan, Path(home))
     if not chosen:
         return Completed(name="Skipped", message="every night of this campaign was handed over")
-    request = request_for(chosen, plan, data, home, speed, day or _scheduled_day(plan))
+    request = request_for(chosen, plan, data, home, speed, day or _scheduled_day(plan, timezone), timezone)
     if _too_late(request):
         return Completed(name="Skipped", message="too late: the hand-over of this night has passed")
     run = RunDir(Path(run_dir)) if run_dir else new_run(request)
@@ -221,12 +223,12 @@ def _next_name(plan: str | None, home: Path) -> str:
     return following.name if following else ""
 
 
-def _scheduled_day(plan: str | None) -> str | None:
+def _scheduled_day(plan: str | None, timezone: str | None) -> str | None:
     """Return the evening that this run was scheduled for, as a date of the plan's time zone."""
     scheduled = this_flow_run.scheduled_start_time
     if scheduled is None:
         return None
-    loaded, _ = load_plan(Path(plan) if plan else None)
+    loaded, _ = load_plan(Path(plan) if plan else None, timezone)
     zone, now = resolve_zone(loaded.timezone), scheduled
     return night_under_way_or_next(now, loaded.starts, loaded.hands_over, zone).isoformat()
 

@@ -51,7 +51,7 @@ def reconcile(names: Sequence[str], plan: Plan, home: Path, now: datetime | None
         told = []
         for name in names:
             for run in _runs(client, name.split("/")[1]):
-                sentence = _end(client, run, plan, home, now, name == NIGHT)
+                sentence = _end(client, run, plan, home, now, name.startswith("night/"))
                 told += [f"{name}, {run.name}: {sentence}"] if sentence else []
         return told
 

@@ -7,28 +7,38 @@ from pathlib import Path
 from nightshift.rundir import RunDir
 from schedules.plan import Plan
 from schedules.plan_source import BUILT_IN, find_night, read_plan
+from schedules.window import resolve_zone
 from tasks.launch import NightRequest, check_night_settings
 
 
-def load_plan(path: Path | None) -> tuple[Plan, Path]:
+def load_plan(path: Path | None, timezone: str | None = None) -> tuple[Plan, Path]:
     """Return the checked plan and its file; None is the built-in one.
 
+    `timezone`: what "local" means, where it is read on another machine than the one it was deployed from.
     Raises NightError for a plan that cannot be run.
     """
     file = path or BUILT_IN
     plan = read_plan(file)
     check_night_settings(plan, str(file))
+    if timezone and plan.timezone == "local":
+        plan = plan.model_copy(update={"timezone": resolve_zone(timezone).key})
     return plan, file
 
 
 def request_for(
-    night: str, plan: str | None, data: str | None, home: str, speed: float, day: str | None
+    night: str,
+    plan: str | None,
+    data: str | None,
+    home: str,
+    speed: float,
+    day: str | None,
+    timezone: str | None = None,
 ) -> NightRequest:
-    """Return the request that these flow parameters mean.
+    """Return the request that these flow parameters mean; `timezone` as in `load_plan`.
 
     Raises NightError where the plan or the night is not there.
     """
-    loaded, file = load_plan(Path(plan) if plan else None)
+    loaded, file = load_plan(Path(plan) if plan else None, timezone)
     return NightRequest(
         plan=loaded,
         plan_dir=file.resolve().parent,

@@ -33,6 +33,8 @@ RUNS_AT_ONCE = 3
 """A night, its bedtime check, its morning report."""
 BEDTIME, MORNING = "bedtime/at-bedtime", "morning/in-the-morning"
 NAMES = (NIGHT, BEDTIME, MORNING)
+ONCE = ("night/once", "bedtime/once", "morning/once")
+"""The same for one-off runs: on a server that fires other nights by their schedules nothing of those is replaced."""
 Parameters = dict[str, str | float | None]
 
 
@@ -49,19 +51,19 @@ def deployments_of(
     paused: Collection[str] = (),
     pool: str | None = None,
 ) -> list[RunnerDeployment]:
-    """Return the three deployments, with their daily schedules or without any.
+    """Return the three deployments, with their daily schedules or, under the names of `ONCE`, without any.
 
     Those named in `paused` stay paused. `pool` as in `deployment_of`.
     """
     zone = resolve_zone(plan.timezone).key
     one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    made: list[tuple[Flow[Any, Any], str, time, Parameters]] = [
-        (night, NIGHT, plan.starts, night_parameters),
-        (bedtime, BEDTIME, plan.bedtime_check, {"home": home}),
-        (morning, MORNING, plan.hands_over, {"home": home}),
+    made: list[tuple[Flow[Any, Any], time, Parameters]] = [
+        (night, plan.starts, night_parameters),
+        (bedtime, plan.bedtime_check, {"home": home}),
+        (morning, plan.hands_over, {"home": home}),
     ]
     deployments = []
-    for flow, name, wall, parameters in made:
+    for name, (flow, wall, parameters) in zip(NAMES if scheduled else ONCE, made, strict=True):
         schedule = cron_at(wall, zone) if scheduled else None
         deployments.append(
             deployment_of(flow, name, plan, parameters, pool, schedule, one_at_a_time, paused=name in paused)
@@ -134,9 +136,10 @@ def main(request_file: Path) -> None:
     """Serve the deployments that a JSON file describes, until ended."""
     request = json.loads(request_file.read_text())
     plan = Plan.model_validate(request["plan"])
-    for told in reconcile(NAMES, plan, Path(request["home"])):
+    names = NAMES if request["scheduled"] else ONCE
+    for told in reconcile(names, plan, Path(request["home"])):
         print(f"reconciled: {told}", flush=True)
-    paused = paused_deployments(NAMES) if request["scheduled"] else set()
+    paused = paused_deployments(names)
     served = deployments_of(plan, request["parameters"], request["home"], request["scheduled"], paused)
     # Schedules are not paused at the end: the next start could not tell that from a person's own pause.
     serve(*served, pause_on_shutdown=False, limit=RUNS_AT_ONCE, print_starting_message=False)

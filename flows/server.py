@@ -16,6 +16,11 @@ from nightshift.states import NightError
 EVERYWHERE = "0.0.0.0"
 LOOPBACK = "127.0.0.1"
 DATABASE, AUTH = "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"
+CLIENT_AUTH = "PREFECT_API_AUTH_STRING"
+LEASES = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
+"""A server that forgets at its restart who holds a slot crashes the flow of the night that runs."""
 START_WITHIN_S = 90.0
 
 
@@ -34,21 +39,27 @@ def server_environment(home: Path, port: int, host: str = LOOPBACK) -> dict[str,
     folder = home.resolve() / ".prefect"
     folder.mkdir(parents=True, exist_ok=True)
     database = os.environ.get(DATABASE) or f"sqlite+aiosqlite:///{folder / 'prefect.db'}"
-    return os.environ | {
-        "PREFECT_HOME": str(folder),
-        DATABASE: database,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_API_HOST": host,
-        "PREFECT_SERVER_API_PORT": str(port),
-        # From another machine the page must not look for the API on that one.
-        "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api" if host == LOOPBACK else "/api",
-        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    }
+    return (
+        LEASES
+        | os.environ
+        | {
+            "PREFECT_HOME": str(folder),
+            DATABASE: database,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_API_HOST": host,
+            "PREFECT_SERVER_API_PORT": str(port),
+            # From another machine the page must not look for the API on that one.
+            "PREFECT_UI_API_URL": f"http://{LOOPBACK}:{port}/api" if host == LOOPBACK else "/api",
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        }
+    )
 
 
 def client_environment(url: str, home: Path) -> dict[str, str]:
-    """Return the environment of processes that talk to this server."""
-    return {
+    """Return the environment of processes that talk to this server: our own with the password that it was given."""
+    own, password = not os.environ.get("PREFECT_API_URL"), os.environ.get(AUTH)
+    let_in = {CLIENT_AUTH: os.environ.get(CLIENT_AUTH) or password} if own and password else {}
+    return let_in | {
         "PREFECT_API_URL": url,
         "PREFECT_HOME": str(home.resolve() / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -62,6 +73,21 @@ def server_pid(home: Path) -> int | None:
         return int((home.resolve() / ".prefect" / "server.pid").read_text())
     except (OSError, ValueError):
         return None
+
+
+def _refuse_taken(port: int, host: str, home: Path) -> None:
+    """Raise NightError where somebody listens on this port: whoever asks there would get the other server's answers."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            earlier = server_pid(home)
+            left = f" (process {earlier} was the server of this folder last)" if earlier else ""
+            raise NightError(
+                f"port {port} of {host}: {error.strerror}; another server answers there{left}: end it, choose another "
+                "--port, or set PREFECT_API_URL to use it"
+            ) from None
 
 
 def healthy(url: str) -> bool:
@@ -111,10 +137,11 @@ def prefect_server(home: Path, port: int | None = None, host: str = LOOPBACK) ->
     if host != LOOPBACK and not os.environ.get(AUTH):
         raise NightError(
             f"--host {host} opens the Prefect server to the network: set {AUTH}=USER:PASSWORD for it, and "
-            "PREFECT_API_AUTH_STRING to the same for whoever talks to it"
+            f"{CLIENT_AUTH} to the same for whoever talks to it from elsewhere"
         )
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
+    _refuse_taken(port, host, home)
     environment = server_environment(home, port, host)
     log = home / ".prefect" / "server.log"
     url = f"http://{LOOPBACK if host == EVERYWHERE else host}:{port}/api"

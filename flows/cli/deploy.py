@@ -41,26 +41,24 @@ def deploy_command(
     # Imported here: Prefect takes a second to load, and reads its settings then.
     import httpx
 
-    from flows.deploy import deploy
+    from flows.deploy import deploy, tuners_of
     from flows.serve import RUNS_AT_ONCE
 
     try:
-        names, paused = deploy(plan, parameters, home, pool)
+        names, paused, told = deploy(plan, parameters, home, pool)
     except httpx.HTTPError as error:
         hint = "; set PREFECT_API_AUTH_STRING" if "401" in str(error) else ""
         raise NightError(f"{url}: no Prefect server that lets us in: {error}{hint}") from error
     zone = resolve_zone(plan.timezone).key
     worker = f"prefect worker start --pool {shlex.quote(pool)} --type process --limit {RUNS_AT_ONCE}"
     if as_json:
-        told = {
-            "deployments": names,
-            "paused": list(paused),
-            "pool": pool,
-            "timezone": zone,
-            "worker": worker,
-        }
-        print_json({"campaign": plan.campaign, **told})
+        print_json({
+            "campaign": plan.campaign, "deployments": names, "paused": paused, "told": told, "pool": pool,
+            "pool_of_tuners": tuners_of(pool), "timezone": zone, "worker": worker,
+        })  # fmt: skip
         return
+    for sentence in told:
+        err.print(sentence, style="yellow", markup=False, soft_wrap=True)
     walls = (plan.starts, plan.bedtime_check, plan.hands_over)
     for name, wall in zip_longest(names, walls):
         when = f"{wall:%H:%M} {zone}" if wall else "when somebody asks for it (docs/operations.md)"

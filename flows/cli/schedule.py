@@ -22,7 +22,7 @@ from nightshift.checkpoint import write_atomically
 from nightshift.states import NightError
 from schedules.clock import SystemClock
 from schedules.plan import Plan
-from schedules.plan_source import find_night
+from schedules.plan_source import BUILT_IN, find_night
 from schedules.timetable import timetable
 from schedules.window import resolve_zone
 from tasks.campaign import next_of_campaign
@@ -63,13 +63,14 @@ def one_off_times(plan: Plan, night: str, speed: float, now: datetime) -> OneOff
 def night_parameters(
     plan: Plan, file: Path, night: str, data: str | None, home: Path, speed: float
 ) -> dict[str, str | float | None]:
-    """Return the parameters of the night's flow: names and absolute paths.
+    """Return the parameters of the night's flow: names, absolute paths, and the zone that "local" is here.
 
     Raises NightError where the plan has no such night.
     """
     return {
         "name": find_night(plan, night).name if night else "",
-        "plan": str(file.resolve()),
+        "plan": None if file == BUILT_IN else str(file.resolve()),  # each machine has its own copy
+        "timezone": resolve_zone(plan.timezone).key,
         "data": full_path(data),
         "home": str(home),
         "speed": speed,
@@ -170,16 +171,16 @@ def _serve_until_stopped(plan: Plan, url: str, server: subprocess.Popen[bytes], 
 
 def _fire_once(plan: Plan, night: str, speed: float, url: str, as_json: bool) -> None:
     # Imported here: only serving needs Prefect in this process, and it takes a second to load.
-    from flows.reconcile import NIGHT
-    from flows.serve import BEDTIME, MORNING, schedule_once, state_of, wait_for_deployment
+    from flows.serve import ONCE, schedule_once, state_of, wait_for_deployment
 
     clock = SystemClock()
     times = one_off_times(plan, night, speed, clock.now())
-    wait_for_deployment(MORNING, REGISTER_WITHIN_S)
+    of_night, at_bedtime, in_the_morning = ONCE
+    wait_for_deployment(in_the_morning, REGISTER_WITHIN_S)
     flow_runs = {
-        "night": schedule_once(NIGHT, times.night, {"name": night, "day": times.day.isoformat()}),
-        "bedtime": schedule_once(BEDTIME, times.bedtime, {}),
-        "morning": schedule_once(MORNING, times.morning, {}),
+        "night": schedule_once(of_night, times.night, {"name": night, "day": times.day.isoformat()}),
+        "bedtime": schedule_once(at_bedtime, times.bedtime, {}),
+        "morning": schedule_once(in_the_morning, times.morning, {}),
     }
     zone = resolve_zone(plan.timezone)
     err.print(f"Prefect UI: {url.removesuffix('/api')}", highlight=False)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from compose_spec import PyCompose
+
+from flows.server import LEASES
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -50,7 +53,18 @@ def test_the_image_has_every_package_and_does_not_run_as_root():
     copied, _ = steps()
     assert all((ROOT / name).exists() for name in copied)
     assert {"nightshift", "schedules", "models", "verdict", "tasks", "flows"} <= set(copied)
-    assert "\nUSER night\n" in (DOCKER / "Dockerfile").read_text()
+    text = (DOCKER / "Dockerfile").read_text()
+    assert "\nUSER night\n" in text
+    last = text.split("\nFROM")[-1]
+    assert {"git", "ca-certificates", "tini"} <= set(last.split()), "data and anchors from git"
+
+
+def test_a_server_that_is_started_again_still_knows_who_holds_a_slot():
+    script = (DOCKER / "server.sh").read_text()
+    assert all(f"{name}={value}" in script for name, value in LEASES.items())
+    home = re.search("PREFECT_HOME=(.*)", script).group(1)
+    assert f"prefect:{home}" in parsed("compose.yaml")["services"]["server"]["volumes"]
+    assert home in (DOCKER / "Dockerfile").read_text().split("--owner night")[1]
 
 
 def test_the_parser_refuses_what_is_wrong():
@@ -60,7 +74,7 @@ def test_the_parser_refuses_what_is_wrong():
 
 def test_secrets_are_files_ports_are_loopback_and_everything_has_a_health_check():
     document = parsed("compose.yaml")
-    assert set(document["secrets"]) == {"postgres_password", "prefect_password", "wandb_api_key"}
+    assert set(document["secrets"]) == {"postgres_password", "prefect_password", "wandb_api_key", "study_url"}
     ignored = (ROOT / ".gitignore").read_text().split()
     for secret in document["secrets"].values():
         file = "docker/" + Path(secret["file"]).name
@@ -90,7 +104,7 @@ def run_script(tmp_path, name, secrets, **environment):
         path = programs / program
         path.write_text(
             '#!/bin/sh\necho "$(basename "$0") $*|$PREFECT_API_DATABASE_CONNECTION_URL|'
-            '$PREFECT_SERVER_API_AUTH_STRING|$PREFECT_API_AUTH_STRING|$WANDB_API_KEY"\n'
+            '$PREFECT_SERVER_API_AUTH_STRING|$PREFECT_API_AUTH_STRING|$WANDB_API_KEY|$NIGHT_STUDY"\n'
         )
         path.chmod(0o755)
     given = {"PATH": f"{programs}:{os.environ['PATH']}"} | environment
@@ -102,14 +116,14 @@ def test_the_server_gets_its_passwords_from_files(tmp_path):
     [line] = run_script(tmp_path, "server.sh", {"postgres_password": "pg1", "prefect_password": "pf2"})
     assert line == (
         "prefect server start --host 0.0.0.0 --port 4200|postgresql+asyncpg://prefect:pg1@postgres:5432/prefect|"
-        "night:pf2||"
+        "night:pf2|||"
     )
 
 
 def test_the_worker_resumes_deploys_and_works(tmp_path):
-    secrets = {"prefect_password": "pf2", "wandb_api_key": "w3"}
+    secrets = {"prefect_password": "pf2", "wandb_api_key": "w3", "study_url": "s4"}
     resume, deploy, work = run_script(tmp_path, "worker.sh", secrets, PLAN="/data/my plan.toml", DATA="/data")
-    assert resume == "nightshift resume --out /runs|||night:pf2|w3"
+    assert resume == "nightshift resume --out /runs|||night:pf2|w3|s4"
     assert deploy.startswith(
         "nightshift deploy /data/my plan.toml --data /data --out /runs --pool nightshift|"
     )
@@ -119,8 +133,10 @@ def test_the_worker_resumes_deploys_and_works(tmp_path):
 
 
 def test_a_worker_without_plan_data_and_key_takes_the_built_in_nights(tmp_path):
-    lines = run_script(tmp_path, "worker.sh", {"prefect_password": "pf2", "wandb_api_key": ""})
-    assert lines[1] == "nightshift deploy --out /runs --pool nightshift|||night:pf2|"
+    lines = run_script(
+        tmp_path, "worker.sh", {"prefect_password": "pf2", "wandb_api_key": "", "study_url": ""}
+    )
+    assert lines[1] == "nightshift deploy --out /runs --pool nightshift|||night:pf2||"
 
 
 def steps():
@@ -129,7 +145,7 @@ def steps():
     build = text.split("AS build")[1].split("\nFROM")[0]
     copied = [line.split()[1:-1] for line in build.splitlines() if line.startswith("COPY ")]
     runs = [line.removeprefix("RUN ") for line in build.splitlines() if line.startswith("RUN python3")]
-    return [name for names in copied for name in names], [one.split() for one in runs[0].split("&&")]
+    return [name for names in copied for name in names], [shlex.split(one) for one in runs[0].split("&&")]
 
 
 @pytest.mark.world

@@ -22,7 +22,7 @@ from postgres import postgres  # noqa: E402
 from small_night import counting_plan, make_data  # noqa: E402
 from test_tune_ranker import letor, written  # noqa: E402
 
-from flows.server import LOOPBACK, end, free_port, wait_for_health  # noqa: E402
+from flows.server import LEASES, LOOPBACK, end, free_port, wait_for_health  # noqa: E402
 from models.shared_study import open_study  # noqa: E402
 from nightshift.rundir import RunDir  # noqa: E402
 from nightshift.states import NightError  # noqa: E402
@@ -40,15 +40,17 @@ class Server:
     def __init__(self, folder: Path, database: str):
         self.folder, self.port, self.password = folder, free_port(), secrets.token_hex(8)
         self.api = f"http://{LOOPBACK}:{self.port}/api"
-        self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
-        } | {
-            "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{database}/nights",
-            "PREFECT_SERVER_API_AUTH_STRING": f"night:{self.password}",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_HOME": str(folder / "server"),
-            "PYTHONPATH": str(REPOSITORY),
-        }
+        self.environment = (
+            {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+            | {
+                "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{database}/nights",
+                "PREFECT_SERVER_API_AUTH_STRING": f"night:{self.password}",
+                "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                "PREFECT_HOME": str(folder / "server"),
+                "PYTHONPATH": str(REPOSITORY),
+            }
+            | LEASES
+        )
         self.client = {
             "PREFECT_API_URL": self.api,
             "PREFECT_API_AUTH_STRING": f"night:{self.password}",
@@ -81,10 +83,19 @@ class Server:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def ask(self, path: str, **body: object) -> list | dict:
+    def ask(self, path: str, **body: object) -> list | dict | None:
         answer = httpx.post(f"{self.api}/{path}", json=body, auth=("night", self.password), timeout=20)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
+
+    def slots(self, deployment: dict) -> int:
+        """Return how many runs of this deployment hold a slot."""
+        [limit] = [
+            one
+            for one in self.ask("v2/concurrency_limits/filter")
+            if one["id"] == deployment["global_concurrency_limit"]["id"]
+        ]
+        return limit["active_slots"]
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +180,11 @@ def test_a_deployed_night_fires_by_its_schedule_in_a_worker_and_outlives_its_ser
         threading.Event().wait(3)
         assert read_status(run.status).state == "running"
         server.start()
+        holds = json.loads(run.flow_identity.read_text())["flow_run_id"]
+        [running] = server.ask("flow_runs/filter", flow_runs={"id": {"any_": [holds]}})
+        lease = running["state"]["state_details"]["deployment_concurrency_lease_id"]
+        # Prefect's engine asks for this every 225 s, and crashes the run where it is refused.
+        server.ask(f"v2/concurrency_limits/leases/{lease}/renew", lease_duration=300)
         wait_until(lambda: read_handoff(run), 120)
         assert read_handoff(run).on_time
         flow_run_id = json.loads(run.flow_identity.read_text())["flow_run_id"]
@@ -181,6 +197,8 @@ def test_a_deployed_night_fires_by_its_schedule_in_a_worker_and_outlives_its_ser
         assert told["auto_scheduled"]
         assert told["state_name"] == "PAUSE_AND_FIX"
         assert told["work_queue_name"]
+        kept = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+        assert not [path for path in kept if server.password.encode() in path.read_bytes()]
     finally:
         end(worker)
 
@@ -225,15 +243,18 @@ def test_a_slot_that_nobody_holds_is_freed_and_last_weeks_night_is_skipped(serve
     assert cli(server, "deploy", str(plan), "--pool", "gpu", cwd=tmp_path).returncode == 0
     [night] = [one for one in server.ask("deployments/filter") if one["name"] == "nightly"]
     make = f"deployments/{night['id']}/create_flow_run"
-    stuck = server.ask(make, state={"type": "PENDING"})["id"]
     long_ago = (datetime.now(UTC) - timedelta(days=7)).isoformat()
     late = server.ask(make, state={"type": "SCHEDULED", "state_details": {"scheduled_time": long_ago}})["id"]
-    elsewhere = server.ask(make, state={"type": "PENDING"})["id"]
-    running = f"flow_runs/{elsewhere}/set_state"
-    server.ask(running, state={"type": "RUNNING"}, force=True)
     told = reconciled(server, plan, 1, tmp_path)
     assert len(told) == 1
     assert "too late" in told[0]
+    stuck = server.ask(make)["id"]
+    server.ask(f"flow_runs/{stuck}/set_state", state={"type": "PENDING"})
+    assert server.slots(night) == 1
+    elsewhere = server.ask(make, state={"type": "PENDING"})["id"]
+    running = f"flow_runs/{elsewhere}/set_state"
+    server.ask(running, state={"type": "RUNNING"}, force=True)
+    assert reconciled(server, plan, 1, tmp_path) == []
     assert len(reconciled(server, plan, 11, tmp_path)) == 1
     states = {
         one["id"]: (one["state_type"], one["state_name"])
@@ -245,7 +266,34 @@ def test_a_slot_that_nobody_holds_is_freed_and_last_weeks_night_is_skipped(serve
         late: ("CANCELLED", "Skipped"),
         elsewhere: other_machines,
     }
+    assert server.slots(night) == 0
     assert reconciled(server, plan, 11, tmp_path) == []
+
+
+def test_deploying_ends_what_a_dead_machine_left_and_says_what_it_replaces(server, tmp_path):
+    plan = plan_starting(tmp_path, datetime(2026, 11, 26, 23, tzinfo=UTC))
+    assert cli(server, "deploy", str(plan), "--pool", "gpu", cwd=tmp_path).returncode == 0
+    [night] = [one for one in server.ask("deployments/filter") if one["name"] == "nightly"]
+    held = server.slots(night)
+    dead = server.ask(f"deployments/{night['id']}/create_flow_run")["id"]
+    for state in ("PENDING", "RUNNING"):
+        server.ask(f"flow_runs/{dead}/set_state", state={"type": state})
+    database = server.environment["PREFECT_API_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")
+    with psycopg.connect(database, autocommit=True) as connection:
+        aged = "UPDATE flow_run_state SET timestamp = timestamp - interval '9 hours' WHERE flow_run_id = %s"
+        connection.execute(aged, [dead])
+    assert server.slots(night) == held + 1
+    run = RunDir.create(tmp_path / "runs", "2026-11-26", "small")
+    gone = {"pid": 1, "start_ticks": 1, "boot_id": "before the power cut"}
+    run.flow_identity.write_text(json.dumps({"flow_run_id": dead, "process": gone}))
+    shown = cli(server, "deploy", str(plan), "--pool", "gpu", "--out", "elsewhere", "--json", cwd=tmp_path)
+    told = json.loads(shown.stdout)["told"]
+    assert told == [f"night/nightly: home was {tmp_path / 'runs'}, is now {tmp_path / 'elsewhere'}"]
+    assert server.slots(night) == held + 1, "another folder's night is left alone"
+    shown = cli(server, "deploy", str(plan), "--pool", "gpu", "--json", cwd=tmp_path)
+    told = json.loads(shown.stdout)["told"]
+    assert any("no process behind it" in sentence for sentence in told), told
+    assert server.slots(night) == held
 
 
 def test_prefect_workers_tune_along_on_one_study(server, tmp_path):
@@ -255,6 +303,8 @@ def test_prefect_workers_tune_along_on_one_study(server, tmp_path):
         written(data / f"{split}.txt", letor(count, seed=seed))
     shown = cli(server, "deploy", str(plan), "--pool", "gpu", "--json", cwd=tmp_path)
     assert "tuner/on-demand" in json.loads(shown.stdout)["deployments"], shown.stderr
+    pool = json.loads(shown.stdout)["pool_of_tuners"]
+    assert pool != "gpu", "who only tunes along is not given the night"
     prefects = server.environment["PREFECT_API_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")
     with psycopg.connect(prefects, autocommit=True) as connection:
         connection.execute("CREATE DATABASE studies")
@@ -265,7 +315,7 @@ def test_prefect_workers_tune_along_on_one_study(server, tmp_path):
     workers = []
     with (tmp_path / "worker.log").open("ab") as log:
         for name in ("one", "two"):
-            words = ["worker", "start", "--pool", "gpu", "--type", "process", "--limit", "1", "--name", name]
+            words = ["worker", "start", "--pool", pool, "--type", "process", "--limit", "1", "--name", name]
             workers.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "prefect", *words], stdout=log, stderr=log, env=told, cwd=tmp_path,
@@ -281,8 +331,12 @@ def test_prefect_workers_tune_along_on_one_study(server, tmp_path):
             "trials": 4,
         }
         [deployment] = [one for one in server.ask("deployments/filter") if one["name"] == "on-demand"]
+        words = [word for name, value in asked.items() for word in ("-p", f"{name}={value}")]
         for _ in range(2):
-            server.ask(f"deployments/{deployment['id']}/create_flow_run", parameters=asked)
+            subprocess.run(
+                [sys.executable, "-m", "prefect", "deployment", "run", "tuner/on-demand", *words],
+                env=told, cwd=tmp_path, check=True, timeout=60, capture_output=True,
+            )  # fmt: skip
         wanted = {"deployment_id": {"any_": [deployment["id"]]}}
 
         def ended():

@@ -38,7 +38,8 @@ def test_prefects_own_command_makes_the_three_deployments_of_the_plan(tmp_path):
             assert done.returncode == 0, done.stdout + done.stderr
         there = httpx.post(f"{told['PREFECT_API_URL']}/deployments/filter", json={}, timeout=20).json()
     plan = read_plan(BUILT_IN).model_copy(update={"timezone": "America/New_York"})
-    ours = deployments_of(plan, {"home": "/srv/nights"}, "/srv/nights", scheduled=True, pool="nightshift")
+    night = {"home": "/srv/nights", "timezone": "America/New_York"}
+    ours = deployments_of(plan, night, "/srv/nights", scheduled=True, pool="nightshift")
     made = {one["name"]: one for one in there}
     assert made.keys() == {one.name for one in ours}
     for one in ours:

@@ -49,14 +49,23 @@ QUICK = {
 }
 """Command -> exit codes that the README allows."""
 LONG = ("rehearse fusion --data DATA", f"rehearse fusion --speed 60 --faults {FAULTS}", "simulate")
-TOGETHER = ("start", "deploy", "fetch fusion --from DRIVE", "run fusion", "stop", "stop --at 03:00")
+TOGETHER = (
+    "start",
+    "deploy",
+    "prefect worker start --pool nightshift-tuners --limit 1",
+    "prefect deployment run tuner/on-demand -p study=ltr -p data=DATA -p hours=6",
+    "fetch fusion --from DRIVE",
+    "run fusion",
+    "stop",
+    "stop --at 03:00",
+)
 """Run by tests of their own: what starts needs ending, a deployment a server (`test_postgres.py`), a bundle a night."""
 
 
 def readme_commands():
     text = (REPOSITORY / "README.md").read_text().replace("\\\n", " ")
-    found = re.findall(r"^    \.venv/bin/nightshift (.*)$", text, re.MULTILINE)
-    return [shlex.join(shlex.split(line, comments=True)) for line in found]
+    found = re.findall(r"^    (?:\w+=\S+ )*\.venv/bin/(.*)$", text, re.MULTILINE)
+    return [shlex.join(shlex.split(line, comments=True)).removeprefix("nightshift ") for line in found]
 
 
 def command(words, place):

@@ -22,9 +22,17 @@ SECRETS = {
     "PREFECT_SERVER_API_AUTH_STRING": "night:planted-auth-7731",
     "AWS_SECRET_ACCESS_KEY": "planted/aws/secret+key0123456789abcdef00",
     "HF_TOKEN": "hf_plantedTokenPlantedTokenPlanted99",
+    "NIGHT_STUDY": "postgresql+psycopg://night:planted-study-5512@127.0.0.1:9/studies",
     "NIGHTSHIFT_NOTIFY": "json://someone:planted-notify-4417@127.0.0.1:9/hook",
 }
-PLANTED = ("a1b2c3d4e5f6", "planted-auth-7731", "planted/aws", "hf_planted", "planted-notify-4417")
+PLANTED = (
+    "a1b2c3d4e5f6",
+    "planted-auth-7731",
+    "planted/aws",
+    "hf_planted",
+    "planted-notify-4417",
+    "planted-study-5512",
+)
 
 
 def everything_in(folder: Path) -> bytes:
@@ -33,7 +41,8 @@ def everything_in(folder: Path) -> bytes:
 
 @pytest.mark.slow
 def test_planted_secrets_are_in_no_file_and_in_nothing_printed(tmp_path):
-    plan, data = counting_plan(tmp_path, 20), make_data(tmp_path / "data")
+    plan, data, drive = counting_plan(tmp_path, 20), make_data(tmp_path / "data"), tmp_path / "drive"
+    plan.write_text(plan.read_text().replace("schema = 1", f'schema = 1\npublish = "{drive}"'))
     environment = os.environ | SECRETS | {"PYTHONPATH": str(REPOSITORY), "WANDB_MODE": "offline"}
     runs = tmp_path / "runs"
     words = ("rehearse", "--plan", str(plan), "--data", str(data), "--speed", "60", "--out", str(runs))
@@ -51,9 +60,11 @@ def test_planted_secrets_are_in_no_file_and_in_nothing_printed(tmp_path):
     kept = everything_in(runs)
     assert b"PAUSE" in kept, "the night left its words"
     assert len(list(runs.glob("*/small/notices/*"))) > 0, "notices that could not be sent were kept"
+    assert list(drive.glob("**/bundle.json")), "the night was published"
     for secret in PLANTED:
         assert secret.encode() not in printed
-        assert [p for p in runs.rglob("*") if p.is_file() and secret.encode() in p.read_bytes()] == []
+        for folder in (runs, drive):
+            assert [p for p in folder.rglob("*") if p.is_file() and secret.encode() in p.read_bytes()] == []
 
 
 def test_a_password_in_a_plan_is_refused_before_it_is_sealed(tmp_path):

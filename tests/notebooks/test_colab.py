@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 from contextlib import suppress
@@ -26,19 +27,30 @@ pytestmark = [pytest.mark.slow, pytest.mark.world, pytest.mark.timeout(290)]
 NOTEBOOK = REPOSITORY / "notebooks" / "nightshift_colab.ipynb"
 
 
-@pytest.fixture
-def colab(tmp_path, monkeypatch):
-    """A Drive with data and a plan of an hour's night, and a runtime's disk that can be lost."""
+def as_repository(folder: Path) -> None:
+    """Commit a folder's files."""
+    me = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    for words in (["init", "--quiet"], ["add", "."], [*me, "commit", "--quiet", "--message", "data"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+
+
+@pytest.fixture(params=["drive", "git", "builtin"])
+def colab(request, tmp_path, monkeypatch):
+    """A Drive with an hour's plan, data on it, in a repository or built in, and a runtime's disk that can be lost."""
     drive, local = tmp_path / "drive", tmp_path / "local"
     drive.mkdir()
-    make_data(drive / "data")
+    data = tmp_path / "repository" if request.param == "git" else drive / "data"
+    make_data(data)
+    if request.param == "git":
+        as_repository(data)
     (drive / "count.py").write_text(COUNTING_TRAINER)
     text = PLAN.replace("23:20", "00:00")
     plan = make_plan(drive, sys.executable, "count.py", "300", text=text)
     for name, value in {
         "NIGHT_NAME": "small",
         "NIGHT_PLAN": str(plan),
-        "NIGHT_SOURCE": "drive",
+        "NIGHT_SOURCE": request.param,
+        "NIGHT_DATA_GIT": str(data),
         "NIGHT_SPEED": "60",
         "NIGHT_DRIVE": str(drive),
         "NIGHT_LOCAL": str(local),
