@@ -1,15 +1,19 @@
 """A data set from somewhere else, brought here: any folder that fsspec can read, or a git repository.
 
 Incremental and resumable: a file is fetched again only where its size or its mark (etag, time) has changed, aside and
-then renamed; what was fetched is written down with its hash. Where the folder has `SHA256SUMS`, every file named in it
-must be what it says.
+then renamed, and written down with its hash. Each content has a folder of its own, `data-ADDRESS-CONTENT`, verified on
+disk: what a seal names is never written again. Where it has `SHA256SUMS`, every file named there must be what it says.
 """
 
+import fcntl
 import hashlib
 import json
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -26,7 +30,22 @@ MARKS = (
     "created",
 )  # fmt: skip
 """What file systems call that which changes with a file; where one offers none, its files are fetched every time."""
+FOREIGN = (
+    ("aiohttp", "ClientError"), ("azure.core.exceptions", "AzureError"), ("botocore.exceptions", "BotoCoreError"),
+    ("ftplib", "Error"), ("gcsfs.retry", "HttpError"), ("google.auth.exceptions", "GoogleAuthError"),
+    ("httpx", "HTTPError"), ("paramiko.ssh_exception", "SSHException"), ("botocore.exceptions", "ClientError"),
+)  # fmt: skip
+"""Errors of the libraries behind file systems that are no OSError."""
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 Known = dict[str, dict[str, str | int]]
+
+
+class OtherContent(ValueError):
+    """A file that is not what it should be."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(f"{place} {why}")
+        self.place = place
 
 
 def is_remote(where: str) -> bool:
@@ -54,43 +73,93 @@ def brought_here(where: str, cache: Path) -> Path:
             f"{without_login(where)}: a password in an address is shown and kept with the night; put it where its "
             "library looks for it (environment, credentials file), and leave it out here"
         )
-    folder = cache / f"data-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
+    home = cache / f"data-{hashlib.sha256(where.encode()).hexdigest()[:16]}"
     try:
-        return _cloned(where, folder) if where.startswith("git+") else _synced(where, folder)
-    except (OSError, ValueError, TypeError, ImportError, subprocess.CalledProcessError) as error:
-        told = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
-        raise DataError(f"{without_login(where)}: cannot be brought here: {told}") from error
+        with _alone(home.with_name(f".{home.name}.lock")):
+            return _cloned(where, home) if where.startswith("git+") else _synced(where, home)
+    except storage_errors(ValueError, TypeError) as error:
+        mend = f"; {library_of(where)}" if isinstance(error, ImportError) else ""
+        raise DataError(f"{without_login(where)}: cannot be brought here: {error}{mend}") from error
 
 
 def without_login(where: str) -> str:
-    """Return the address without a password in it."""
+    """Return the address, or a text with addresses in it, without a password."""
     return re.sub(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=http://)[^/@\s]+@|(?<=https://)[^/@\s]+@", "", where)
 
 
-def _git(*words: str) -> None:
-    subprocess.run(["git", *words], check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+def storage_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what a file system may raise: these, and the errors of FOREIGN whose libraries this process has loaded."""
+    foreign = (getattr(sys.modules[module], name) for module, name in FOREIGN if module in sys.modules)
+    return OSError, ImportError, *more, *foreign
 
 
-def _cloned(where: str, folder: Path) -> Path:
-    """Return the clone of `git+ADDRESS[@REF]`, at that branch or tag or at the default branch."""
+def library_of(where: str) -> str:
+    """Return what to do where the library behind this address is missing."""
+    extra = EXTRAS.get(where.partition("://")[0].lower())
+    return f"pip install 'nightshift[{extra}]'" if extra else "install what it asks for"
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process brings this address here."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(
+        ["git", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ValueError(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def _cloned(where: str, home: Path) -> Path:
+    """Return the folder of `git+ADDRESS[@REF]`: that branch or tag, or the default branch, as it is there now."""
     head, _, tail = where.removeprefix("git+").rpartition("/")
     name, _, ref = tail.partition("@")
-    address = f"{head}/{name}"
     if ref.startswith("-"):
         raise ValueError(f"{ref!r} is no branch or tag")
-    aside = folder.with_name(f".{folder.name}.part")
-    if folder.is_dir():
-        _git("-C", str(folder), "fetch", "--quiet", "--depth", "1", "origin", ref or "HEAD")
-        _git("-C", str(folder), "checkout", "--quiet", "--detach", "FETCH_HEAD")
-        return folder
-    shutil.rmtree(aside, ignore_errors=True)
-    _git("clone", "--quiet", "--depth", "1", *(["--branch", ref] if ref else []), "--", address, str(aside))
-    aside.rename(folder)
-    return folder
+    objects = ("-C", str(home.with_name(f".{home.name}")))
+    _git("init", "--quiet", "--bare", objects[1])
+    asked = (f"{head}/{name}", f"+{ref or 'HEAD'}:refs/nightshift/brought")
+    _git(*objects, "fetch", "--quiet", "--no-tags", "--depth", "1", "--", *asked)
+    commit = _git(*objects, "rev-parse", "FETCH_HEAD^{commit}")
+
+    def fill(aside: Path) -> dict[str, str]:
+        tree = f"--work-tree={aside.resolve()}"
+        _git(*objects, tree, "checkout", "--quiet", "--force", "--detach", commit)
+        files = [path for path in aside.rglob("*") if path.is_file() and path != aside / RECORD]
+        return {str(path.relative_to(aside)): sha256_of(path) for path in files}
+
+    return _settled(home.with_name(f"{home.name}-{commit[:16]}"), fill)
 
 
-def _synced(where: str, folder: Path) -> Path:
+def _synced(where: str, home: Path) -> Path:
     system, root = fsspec.core.url_to_fs(where)
+    newest = home.with_name(f".{home.name}")
+    known = _fetched(system, root, newest)
+    hashes = {place: str(one["sha256"]) for place, one in known.items()}
+    content = hashlib.sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()
+
+    def fill(aside: Path) -> dict[str, str]:
+        for place in hashes:
+            _link(newest / place, aside / place)
+        return hashes
+
+    try:
+        return _settled(home.with_name(f"{home.name}-{content[:16]}"), fill)
+    except OtherContent as error:
+        if error.place in known:
+            (newest / error.place).unlink(missing_ok=True)  # it is fetched again at the next try
+        raise
+
+
+def _fetched(system: fsspec.AbstractFileSystem, root: str, folder: Path) -> Known:
+    """Return what this folder now holds: every file as it is there, only what has changed being fetched."""
     found = system.find(root, detail=True)
     if not found:
         raise FileNotFoundError("there is no file")
@@ -98,16 +167,15 @@ def _synced(where: str, folder: Path) -> Path:
     record = folder / RECORD
     known: Known = json.loads(record.read_text()) if record.is_file() else {}
     places = {_place(path, root): (path, info) for path, info in found.items()}
+    places.pop(RECORD, None)
     for place, (path, info) in sorted(places.items()):
         info = info if info.get("size") is not None else system.info(path)  # http lists names alone
         size = info.get("size")
-        mark: dict[str, str | int] = {"size": -1 if size is None else int(size), "mark": _mark(info)}
+        changes = next((str(info[name]) for name in MARKS if info.get(name)), "")
+        mark: dict[str, str | int] = {"size": -1 if size is None else int(size), "mark": changes}
         target = folder / place
-        if (
-            not target.is_file()
-            or not mark["mark"]
-            or {key: known.get(place, {}).get(key) for key in mark} != mark
-        ):
+        as_known = known.get(place) == {**known.get(place, {}), **mark}
+        if not (target.is_file() and changes and as_known):
             fetch_file(system, path, target)
             known[place] = {**mark, "sha256": sha256_of(target)}
             write_atomically(record, json.dumps(known))
@@ -115,8 +183,35 @@ def _synced(where: str, folder: Path) -> Path:
         (folder / gone).unlink(missing_ok=True)
         del known[gone]
     write_atomically(record, json.dumps(known))
-    _verify(folder, known)
+    return known
+
+
+def _settled(folder: Path, fill: Callable[[Path], dict[str, str]]) -> Path:
+    """Return the folder of one content, verified on disk: as it lies there, or filled aside and renamed."""
+    if folder.is_dir():
+        known = json.loads((folder / RECORD).read_text())
+        _verify(folder, known, f"was changed since it was brought here; move {folder} away and try again")
+        return folder
+    aside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        known = fill(aside)
+        _verify(aside, known, "was changed since it was fetched; try again")
+        write_atomically(aside / RECORD, json.dumps(known))
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file another name, or copy it where the disk knows no second names."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _place(path: str, root: str) -> str:
@@ -124,10 +219,6 @@ def _place(path: str, root: str) -> str:
     if leaves_folder(place):
         raise ValueError(f"{place!r} would lie outside of its folder")
     return place
-
-
-def _mark(info: dict[str, object]) -> str:
-    return next((str(info[name]) for name in MARKS if info.get(name)), "")
 
 
 def fetch_file(system: fsspec.AbstractFileSystem, path: str, target: Path, sha256: str = "") -> None:
@@ -145,12 +236,14 @@ def fetch_file(system: fsspec.AbstractFileSystem, path: str, target: Path, sha25
     part.replace(target)
 
 
-def _verify(folder: Path, known: Known) -> None:
+def _verify(folder: Path, known: dict[str, str], changed: str) -> None:
+    """Raise OtherContent where a file on disk is not what is known of it, or not what `SHA256SUMS` says."""
+    for place, digest in known.items():
+        if not (folder / place).is_file() or sha256_of(folder / place) != digest:
+            raise OtherContent(place, changed)
     sums = folder / SUMS
     for line in sums.read_text().splitlines() if sums.is_file() else []:
-        digest, _, place = line.partition(" ")
-        place = place.strip().removeprefix("*")
-        if place and known.get(place, {}).get("sha256") != digest.lower():
-            if place in known:
-                (folder / place).unlink(missing_ok=True)
-            raise ValueError(f"{place} is not what {SUMS} says")
+        digest, _, named = line.partition(" ")
+        place = str(PurePosixPath(named.strip().removeprefix("*")))
+        if digest and known.get(place) != digest.lower():
+            raise OtherContent(place, f"is not what {SUMS} says")

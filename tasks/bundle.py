@@ -2,10 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path, PurePosixPath
 
+import fsspec
+
 from models.data_images import leaves_folder
+from models.data_sync import library_of, storage_errors, without_login
 from nightshift.checkpoint import sha256_of, write_atomically
 from nightshift.rundir import RunDir
 from nightshift.states import NightError
@@ -35,6 +41,8 @@ class Bundle:
     files: dict[str, Path]
     listing: str
     """`bundle.json`: place -> size and sha256, and what the night says of itself."""
+    pointer: dict[str, str | bool]
+    """`latest.json`: which bundle, its listing's hash, and when the night was, for whoever would replace it."""
 
 
 def make_bundle(run: RunDir) -> Bundle:
@@ -67,7 +75,14 @@ def make_bundle(run: RunDir) -> Bundle:
     }
     text = json.dumps(listing, indent=1)
     name = f"{handoff.date}-{handoff.nonce[:8]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    return Bundle(name, handoff.night, files, text)
+    pointer: dict[str, str | bool] = {
+        "bundle": name,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "date": handoff.date,
+        "handed_over_at": handoff.handed_over_at.astimezone(UTC).isoformat(),
+        "rehearsed": read_seal(run).speed != 1,
+    }
+    return Bundle(name, handoff.night, files, text, pointer)
 
 
 def ledger_to_hand_over(run: RunDir) -> Path:
@@ -109,6 +124,36 @@ def model_card(run: RunDir, handoff: Handoff) -> str:
             "",
         ]
     )
+
+
+@contextmanager
+def reaching(where: str, what: str) -> Iterator[None]:
+    """Let a file system's errors be told as NightError: where, what could not be done, why, and what to do."""
+    try:
+        yield
+    except storage_errors(NotImplementedError) as error:
+        why = without_login(str(error)) or type(error).__name__
+        mend = (
+            library_of(where)
+            if isinstance(error, ImportError)
+            else "mend that and try again; what arrived stays"
+        )
+        raise NightError(f"{without_login(where)}: {what}: {why}; {mend}") from error
+
+
+def file_system(where: str, what: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system of this address and the path in it.
+
+    Raises NightError where there is none, its library is missing, or it does not answer.
+    """
+    try:
+        with reaching(where, what):
+            system, root = fsspec.core.url_to_fs(where)
+            return system, str(root)
+    except (ValueError, TypeError) as error:
+        why = without_login(str(error))
+        mend = "give a folder or an address that fsspec can open (s3://, gs://, ...)"
+        raise NightError(f"{without_login(where)}: {what}: {why}; {mend}") from error
 
 
 def safe_place(place: str) -> str:

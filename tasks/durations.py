@@ -1,6 +1,7 @@
 """How long the stages of earlier nights took on this machine and data: what a forecast learns from."""
 
 import json
+import re
 from pathlib import Path
 
 from nightshift.instant import parse_utc
@@ -11,6 +12,13 @@ from verdict.seal import Seal
 
 NEWEST = 10
 """Earlier nights that are looked at."""
+BROUGHT = re.compile(r"(data-[0-9a-f]{16})-[0-9a-f]{16}\Z")
+"""The folder of one content of remote data (`models.data_sync`): its address is the same data set, a day older."""
+
+
+def data_set_of(origin: str) -> str:
+    """Return what names a data set over time, from where a night's data lay."""
+    return BROUGHT.sub(r"\1", origin)
 
 
 def stage_seconds(home: Path, seal: Seal, this: RunDir) -> dict[str, tuple[float, ...]]:
@@ -24,7 +32,11 @@ def stage_seconds(home: Path, seal: Seal, this: RunDir) -> dict[str, tuple[float
     counted = 0
     for run in runs:
         status = read_status(run.status)
-        if status is None or status.night != seal.night.name or _origin(run) != seal.data.origin:
+        if (
+            status is None
+            or status.night != seal.night.name
+            or _data_of(run) != data_set_of(seal.data.origin)
+        ):
             continue
         for stage in status.stages:
             if stage.ending == Ending.FINISHED and stage.start and stage.end and not stage.restarts:
@@ -36,8 +48,8 @@ def stage_seconds(home: Path, seal: Seal, this: RunDir) -> dict[str, tuple[float
     return {name: tuple(values) for name, values in took.items()}
 
 
-def _origin(run: RunDir) -> str:
+def _data_of(run: RunDir) -> str:
     try:
-        return str(json.loads(run.seal.read_text())["data"]["origin"])
+        return data_set_of(str(json.loads(run.seal.read_text())["data"]["origin"]))
     except (OSError, ValueError, KeyError, TypeError):
         return ""

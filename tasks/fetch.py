@@ -8,10 +8,10 @@ from typing import Any
 
 import fsspec
 
-from models.data_sync import fetch_file
+from models.data_sync import fetch_file, without_login
 from nightshift.checkpoint import sha256_of
 from nightshift.states import NightError
-from tasks.bundle import LATEST, LISTING, safe_place
+from tasks.bundle import LATEST, LISTING, file_system, reaching, safe_place
 from tasks.handoff import Handoff
 from verdict.ledger import read_ledger
 
@@ -31,10 +31,16 @@ class Fetched:
 def fetch(where: str, night: str, target: Path) -> Fetched:
     """Return the newest bundle of this night, now in a folder of its own in `target`; what is here already stays.
 
-    A fetch that was cut goes on where it was. Raises NightError where there is none, or a file is not as published.
+    A fetch that was cut goes on where it was. Raises NightError where there is none, it cannot be reached, or a file
+    is not as published.
     """
-    system, root = fsspec.core.url_to_fs(where)
-    base = f"{root.rstrip('/')}/{night}"
+    what = f"night {night!r} cannot be fetched from there"
+    system, root = file_system(where, what)
+    with reaching(where, what):
+        return _fetched(system, f"{root.rstrip('/')}/{night}", without_login(where), night, target)
+
+
+def _fetched(system: fsspec.AbstractFileSystem, base: str, where: str, night: str, target: Path) -> Fetched:
     pointer = _json(system, f"{base}/{LATEST}", f"{where}: no night {night!r} was published there")
     name = safe_place(str(pointer.get("bundle", "")))
     text = _read(system, f"{base}/{name}/{LISTING}", f"{where}: bundle {name} has no listing")
@@ -67,7 +73,9 @@ def _json(system: fsspec.AbstractFileSystem, path: str, missing: str) -> dict[st
     try:
         record = json.loads(_read(system, path, missing))
     except ValueError as error:
-        raise NightError(f"{path}: not a pointer to a night: {error}") from error
+        raise NightError(
+            f"{without_login(path)}: not a pointer to a night: {error}; publish it again"
+        ) from error
     return record if isinstance(record, dict) else {}
 
 
@@ -79,9 +87,12 @@ def _fetch_file(
     try:
         fetch_file(system, source, target, str(known["sha256"]))
     except FileNotFoundError as error:
-        raise NightError(f"{source}: listed in the bundle, and not there") from error
+        raise NightError(
+            f"{without_login(source)}: listed in the bundle, and not there; publish the night again"
+        ) from error
     except ValueError as error:
-        raise NightError(f"{source}: not what the bundle's listing says; publish the night again") from error
+        told = f"{without_login(source)}: not what the bundle's listing says; publish the night again"
+        raise NightError(told) from error
 
 
 def _check_whole(folder: Path, listing: dict[str, dict[str, dict[str, str]]]) -> None:

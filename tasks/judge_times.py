@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 from nightshift.checkpoint import write_atomically
+from tasks.durations import data_set_of
 from verdict.seal import Seal
 
 FILE = "judge_seconds.json"
 
 
 def _key(night: str, data: str) -> str:
-    return f"{night} on {data}"
+    return f"{night} on {data_set_of(data)}"
 
 
 def _known(home: Path) -> dict[str, float]:

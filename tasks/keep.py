@@ -6,12 +6,13 @@ and written after them, so that no line of it speaks of a file that is not there
 at any moment. `restore` brings it back, `nightshift resume` goes on.
 """
 
+import errno
 import os
 import shutil
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +24,7 @@ EVERY_S = 30.0
 IDLE_ROUNDS = 4
 """Rounds without any running night after which the keeper ends."""
 LAST = ("handoff.json", "ledger.jsonl")
-NEVER = (".cache", ".prefect", MEMBERS)
+NEVER = (".cache", ".prefect", ".tuners", MEMBERS)
 """Folders that can be made anew, or are worth no copying every half minute."""
 
 
@@ -58,30 +59,39 @@ def keep_once(runs: Path, drive: Path) -> tuple[int, list[str]]:
     return copied, troubles + _forget(runs, drive)
 
 
-def restore(drive: Path, runs: Path) -> int:
-    """Return how many files were brought back from the copy; what is here already stays as it is."""
-    brought = 0
-    for path in _files(drive) if drive.is_dir() else ():
+def restore(drive: Path, runs: Path) -> tuple[int, list[str]]:
+    """Return how many files were brought back from the copy, and why others could not be; what is here stays."""
+    brought, troubles = 0, []
+
+    def failed(error: OSError) -> None:
+        if error.errno != errno.ENOENT:  # nothing was copied yet, or it went meanwhile
+            troubles.append(f"{error.filename or drive}: {error.strerror or error}")
+
+    for path in _files(drive, failed):
         target = runs / path.relative_to(drive)
-        if not target.exists():
-            _copy(path, target)
-            brought += 1
-    return brought
+        try:
+            if not target.exists():
+                _copy(path, target)
+                brought += 1
+        except OSError as error:
+            troubles.append(f"{path}: {error.strerror or error}")
+    return brought, troubles
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(root):
+def _files(root: Path, failed: Callable[[OSError], None] = lambda _error: None) -> Iterator[Path]:
+    for folder, names, files in os.walk(root, onerror=failed):
         names[:] = [name for name in names if name not in NEVER]
         for name in files:
             path = Path(folder) / name
-            if not name.endswith((".tmp", ".part")) and ".tmp/" not in str(path) and _is_plain(path):
+            if not name.endswith((".tmp", ".part")) and ".tmp/" not in str(path) and _is_plain(path, failed):
                 yield path
 
 
-def _is_plain(path: Path) -> bool:
+def _is_plain(path: Path, failed: Callable[[OSError], None]) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
+    except OSError as error:
+        failed(error)
         return False
 
 

@@ -20,7 +20,7 @@ def keep_command(
     if not back and not once:
         main(runs, drive)
         return
-    count, troubles = (restore(drive, runs), list[str]()) if back else keep_once(runs, drive)
+    count, troubles = restore(drive, runs) if back else keep_once(runs, drive)
     for trouble in troubles:
         err.print(trouble, highlight=False, soft_wrap=True)
     if as_json:

@@ -51,10 +51,11 @@ def test_only_what_has_changed_is_fetched_again(bucket, tmp_path, fetched):
     assert fetched == []
     bucket.pipe_file("/bucket/data/images/a.png", b"another")
     bucket.rm_file("/bucket/data/val.jsonl")
-    brought_here(WHERE, tmp_path)
+    newer = brought_here(WHERE, tmp_path)
     assert fetched == ["a.png"]
-    assert (folder / "images" / "a.png").read_bytes() == b"another"
-    assert not (folder / "val.jsonl").exists()
+    assert (newer / "images" / "a.png").read_bytes() == b"another"
+    assert not (newer / "val.jsonl").exists()
+    assert (newer / "train.jsonl").samefile(folder / "train.jsonl"), "what has not changed lies there once"
 
 
 def test_a_cut_fetch_goes_on(bucket, tmp_path, fetched, monkeypatch):

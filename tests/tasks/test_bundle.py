@@ -15,7 +15,7 @@ from nightshift.states import NightError
 from tasks.bundle import LATEST, LISTING, make_bundle, safe_place
 from tasks.fetch import fetch
 from tasks.handoff import HandedFile, read_handoff
-from tasks.publish import publish
+from tasks.publish import _is_newer, publish
 
 
 @pytest.fixture(scope="module")
@@ -156,5 +156,43 @@ def test_an_object_store_is_as_good_as_a_folder_and_nothing_is_sent_twice(night,
 
 
 def test_a_drive_that_cannot_be_written_costs_the_bundle_not_the_night(night):
-    with pytest.raises((OSError, NightError)):
+    with pytest.raises(NightError, match="/proc/nowhere: the night cannot be published there: "):
         publish(night.run, "/proc/nowhere")
+
+
+def test_an_older_night_that_is_published_again_does_not_hide_the_newest(night, drive, tmp_path):
+    latest = drive / "small" / LATEST
+    ours = json.loads(latest.read_text())
+    newer = ours | {"bundle": "2026-03-29-0-0", "date": "2026-03-29"}
+    latest.write_text(json.dumps(newer))
+    publish(night.run, str(drive))
+    assert json.loads(latest.read_text()) == newer
+    latest.write_text(json.dumps(ours | {"bundle": "2026-03-27-0-0", "date": "2026-03-27"}))
+    publish(night.run, str(drive))
+    assert json.loads(latest.read_text()) == ours
+    latest.write_text("half of a poi")
+    publish(night.run, str(drive))
+    assert json.loads(latest.read_text()) == ours
+
+
+def night_of(date, hour="05:58", rehearsed=False):
+    return {"bundle": f"{date}-0-0", "date": date, "handed_over_at": f"{date}T{hour}", "rehearsed": rehearsed}
+
+
+@pytest.mark.parametrize(
+    ("there", "ours", "stays"),
+    [
+        ({}, night_of("2026-11-26"), False),
+        (night_of("2026-11-26"), night_of("2026-11-26"), False),
+        (night_of("2026-11-27"), night_of("2026-11-26"), True),
+        (night_of("2026-11-26", "05:58"), night_of("2026-11-26", "02:10"), True),
+        (night_of("2026-11-26", "02:10"), night_of("2026-11-26", "05:58"), False),
+        ({"bundle": "2026-11-27-0-0", "sha256": "0"}, night_of("2026-11-26"), True),
+        ({"bundle": "2026-11-25-0-0", "sha256": "0"}, night_of("2026-11-26"), False),
+        (night_of("2027-01-01", rehearsed=True), night_of("2026-11-26"), False),
+        (night_of("2026-11-27"), night_of("2026-11-26", rehearsed=True), True),
+        (night_of("2026-11-26", "05:58", True), night_of("2026-11-26", "05:57", True), False),
+    ],
+)
+def test_the_pointer_moves_to_newer_nights_only(there, ours, stays):
+    assert _is_newer(there, ours) is stays

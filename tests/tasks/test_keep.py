@@ -3,6 +3,7 @@
 import os
 import shutil
 
+from flows.cli.keep import keep_command
 from nightshift.checkpoint import newest_whole, remove_checkpoint, write_checkpoint
 from nightshift.rundir import StageDir
 from tasks import keep
@@ -19,6 +20,8 @@ def make_runs(tmp_path):
             write_checkpoint(at.checkpoints, step, lambda f: (f / "w").write_text("weights"), {}, "nonce")
     (runs / ".cache").mkdir()
     (runs / ".cache" / "big").write_text("can be made anew")
+    (runs / ".tuners" / "one").mkdir(parents=True)
+    (runs / ".tuners" / "one" / "events.jsonl").write_text("of a helper, which is asked anew")
     (stage / ".half.tmp").write_text("half")
     os.mkfifo(stage / "pipe")
     return runs, stage
@@ -33,9 +36,9 @@ def test_what_has_changed_is_copied_and_comes_back(tmp_path):
     (stage.parents[1] / "ledger.jsonl").write_text("one\ntwo\n")
     assert keep_once(runs, drive) == (1, [])
     shutil.rmtree(runs)
-    assert restore(drive, runs) == 7
+    assert restore(drive, runs) == (7, [])
     assert newest_whole(stage / "checkpoints").name == "step-000010"
-    assert restore(drive, runs) == 0
+    assert restore(drive, runs) == (0, [])
 
 
 def test_a_file_that_is_only_named_like_a_record_is_copied_as_any(tmp_path):
@@ -128,3 +131,44 @@ def test_a_mount_that_dies_does_not_end_the_keeper(tmp_path, monkeypatch, capsys
     keep.main(runs, tmp_path / "drive")
     assert len(rounds) == keep.IDLE_ROUNDS
     assert capsys.readouterr().out.count("Transport endpoint is not connected") == 1
+
+
+def test_a_file_of_the_drive_that_cannot_be_read_is_told_and_the_others_come_back(tmp_path, monkeypatch):
+    runs, stage = make_runs(tmp_path)
+    drive, back = tmp_path / "drive", tmp_path / "back"
+    keep_once(runs, drive)
+    real = keep.shutil.copy2
+
+    def unreadable(path, target):
+        if "step-000010" in str(path) and path.name == "w":
+            raise OSError(5, "Input/output error", str(path))
+        return real(path, target)
+
+    monkeypatch.setattr(keep.shutil, "copy2", unreadable)
+    brought, troubles = restore(drive, back)
+    assert brought == 6
+    [trouble] = troubles
+    assert trouble.endswith("step-000010/w: Input/output error")
+    assert newest_whole(back / stage.relative_to(runs) / "checkpoints").name == "step-000005", (
+        "go on from there"
+    )
+    monkeypatch.setattr(keep.shutil, "copy2", real)
+    assert restore(drive, back) == (1, []), "a second try brings the rest"
+
+
+def test_a_drive_that_cannot_be_listed_is_told_and_one_without_a_copy_is_no_trouble(tmp_path, monkeypatch):
+    assert restore(tmp_path / "nothing yet", tmp_path / "back") == (0, [])
+
+    def dead(path):
+        raise OSError(107, "Transport endpoint is not connected", str(path))
+
+    monkeypatch.setattr(keep.os, "scandir", dead)
+    assert restore(tmp_path, tmp_path / "back") == (0, [f"{tmp_path}: Transport endpoint is not connected"])
+
+
+def test_restore_tells_its_troubles_and_ends_well_so_that_the_night_goes_on(tmp_path, capsys):
+    (tmp_path / "drive").write_text("a file where a folder should be")
+    keep_command(tmp_path / "drive", tmp_path / "back", back=True)
+    told = capsys.readouterr()
+    assert "0 files brought back" in told.out
+    assert "Not a directory" in told.err
