@@ -19,26 +19,35 @@ S = TypeVar("S", bound="Settings")
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class PrepareSettings(Settings):
     """`models.prepare`."""
 
     free_disk_gb: float = 2.0
+    """Free space in GB below which the night is refused before it trains."""
 
 
 class FusionSettings(Settings):
     """`models.train_fusion`: the mission's figures are the defaults."""
 
     epochs: int = 20
+    """Passes over the training queries, at most: the deadline is a wall."""
     evaluate_every: int = 2
+    """Epochs between two validations, each with a checkpoint."""
     learning_rate: float = 1e-4
+    """AdamW's, at the beginning; the layers through which the search acts learn at ten times of it."""
     margin: float = 0.1
+    """Of the margin ranking loss."""
     heads: int = 8
+    """Of the attention over the three tokens."""
     width: int = 512
+    """Of a token."""
     hidden: int = 256
+    """Of the ranking head."""
     queries_per_batch: int = 8
+    """Queries, each with its whole pool, per optimiser step."""
     image_network: bool = True
     """Whether a CNN is trained for pictures where pretrained weights are not at hand."""
     designs: tuple[Literal["fusion", "leaner", "late", "attention", "longer"], ...] = (
@@ -55,20 +64,25 @@ class FusionSettings(Settings):
     parallel: Literal["data", "seeds"] = "data"
     """What several processes do (`processes = 2`): cut every batch of one network, or train a seed or design each."""
     vision_encoder: str = "openai/clip-vit-base-patch32"
+    """Frozen; where its weights are not at hand, hand-made features and a CNN of the night take its place."""
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Frozen; where its weights are not at hand, or would take too long, hashed TF-IDF takes its place."""
 
 
 class EvaluateSettings(Settings):
     """`models.evaluate_fusion`."""
 
     worst: int = 10
+    """How many of the queries that lost most are listed."""
 
 
 class RankerSettings(Settings):
     """`models.train_ranker`."""
 
     rounds: int = 300
+    """Trees of one boosted ranker, at most."""
     folds: int = 5
+    """Parts of the training queries; each is scored by rankers that did not see it."""
     ensemble: bool = True
     """Whether CatBoost and a listwise network join LightGBM, for every sealed seed."""
     within_ms: float = 2.0
@@ -79,8 +93,11 @@ class TuneSettings(Settings):
     """`models.tune_ranker`."""
 
     trials: int = 200
+    """Sets of parameters that are tried, at most."""
     rounds: int = 600
+    """Trees of one boosted ranker, at most."""
     folds: int = 5
+    """Parts of the training queries; each is scored by rankers that did not see it."""
     patience: int = 40
     """Trials in a row without an improvement after which tuning ends and gives its time back."""
 
@@ -89,24 +106,34 @@ class CandidateSettings(Settings):
     """`models.train_candidates`."""
 
     width: int = 256
+    """Columns of an item's and a search's vector, of the static encoder."""
     epochs: int = 12
+    """Passes over the training pairs, at most."""
     learning_rate: float = 0.05
+    """Of the static encoder."""
     batch: int = 256
+    """Pairs per step, of the static encoder."""
     hard_negatives: bool = True
     """Whether every pair has a negative from its own pool, besides the other items of the batch."""
     encoder: Literal["auto", "static", "transformer"] = "auto"
     """auto: a pretrained transformer is tuned on a GPU, a static encoder is trained on a CPU."""
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """The transformer that is tuned."""
     transformer_learning_rate: float = 2e-5
+    """AdamW's, at its peak."""
     transformer_batch: int = 64
+    """Pairs per step, of the transformer."""
 
 
 class PoolSettings(Settings):
     """`models.measure_pool`."""
 
     pools: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    """Sizes in items; a pool larger than the data is filled up with copies of its items, noise added."""
     recall_target: float = 0.95
+    """Share of the exact search's first 100 that an index must find to be chosen."""
     queries: int = 200
+    """Searches that each index is measured with."""
     shards: int = Field(default=1, ge=1, le=1000)
     """Parts of a pool of half a million or more for exact search, the truth of every index: each is a Prefect task."""
     task_runner: Literal["threads", "dask", "ray"] = "threads"

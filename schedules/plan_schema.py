@@ -3,7 +3,7 @@
 import ast
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import EnumMeta
 from itertools import pairwise
 from typing import Annotated, Literal, Union, get_args, get_origin
@@ -35,24 +35,38 @@ its nights with dates. This page is written by `nightshift schema --markdown`.
 """
 
 
-def json_schema() -> dict[str, object]:
-    """Return the JSON schema of a plan file, keys as they stand in the file."""
-    return {"$schema": DIALECT} | Plan.model_json_schema(by_alias=True) | {"title": "Nightshift plan"}
+SettingsOf = Mapping[str, type[BaseModel]]
+"""Module of a trainer -> the settings that it takes."""
+SETTINGS = """## `[night.stage.settings]`
+
+What a trainer of Nightshift's own takes, by the module in the stage's command; it refuses any other key. Other trainers
+take what they like.
+"""
 
 
-def markdown() -> str:
+def json_schema(settings: SettingsOf) -> dict[str, object]:
+    """Return the JSON schema of a plan file, keys as they stand in the file; settings by the command's module."""
+    whole = Plan.model_json_schema(by_alias=True)
+    definitions = whole["$defs"]
+    definitions["Stage"]["allOf"] = [
+        {
+            "if": {"properties": {"command": {"contains": {"const": module}}}},
+            "then": {"properties": {"settings": {"$ref": f"#/$defs/{kind.__name__}"}}},
+        }
+        for module, kind in settings.items()
+    ]
+    definitions |= {kind.__name__: kind.model_json_schema() for kind in settings.values()}
+    return {"$schema": DIALECT} | whole | {"title": "Nightshift plan"}
+
+
+def markdown(settings: SettingsOf) -> str:
     """Return every key of the plan file: what it takes, what it means."""
     parts = [HEAD]
     for model, title in TABLES.items():
-        parts += [
-            f"## {title}",
-            "",
-            f"{model.__doc__}",
-            "",
-            "| key | takes | default | meaning |",
-            "|---|---|---|---|",
-        ]
-        parts += [*_rows(model), ""]
+        parts += [f"## {title}", "", f"{model.__doc__}", "", *_table(model)]
+    parts.append(SETTINGS)
+    for module, kind in settings.items():
+        parts += [f"### `{module}`", "", *_table(kind)]
     parts += ["## Metrics", "", *(f"- `{name}`: {meaning}" for name, meaning in _metrics()), ""]
     return "\n".join(parts)
 
@@ -69,6 +83,10 @@ def _metrics() -> Iterator[tuple[str, str]]:
             yield str(Metric[member.targets[0].id]), " ".join(ast.literal_eval(below.value).split())
 
 
+def _table(model: type[BaseModel]) -> list[str]:
+    return ["| key | takes | default | meaning |", "|---|---|---|---|", *_rows(model), ""]
+
+
 def _rows(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split())
@@ -79,8 +97,10 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**needed**"
     value = field.default
-    if value is None or value in ((), {}):
+    if value is None or value in ((), {}, ""):
         return ""
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

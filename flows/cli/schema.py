@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.output import print_json
+from models.settings import SETTINGS_OF
 from schedules.plan_schema import json_schema, markdown
 
 
@@ -15,6 +16,6 @@ def schema_command(
 ) -> None:
     """Print the JSON schema of the plan file, for your editor."""
     if as_markdown:
-        typer.echo(markdown(), nl=False)
+        typer.echo(markdown(SETTINGS_OF), nl=False)
     else:
-        print_json(json_schema())
+        print_json(json_schema(SETTINGS_OF))
