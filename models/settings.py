@@ -73,7 +73,7 @@ class EvaluateSettings(Settings):
     """`models.evaluate_fusion`."""
 
     worst: int = 10
-    """How many of the queries that lost most are listed."""
+    """How many of the queries with the lowest nDCG@10 are listed."""
 
 
 class RankerSettings(Settings):
