@@ -197,13 +197,13 @@ def too_early(lab: Lab, name: str) -> RunDir:
 
 
 def gpu_samples(run: RunDir, busy: Callable[[int], float | None], sm_pct: float | None = None) -> None:
-    """Write one NVML sample a second over the training stage; `busy` gives None where none was taken."""
+    """Write one NVML sample a second until behind the training stage; `busy` gives None where none was taken."""
     attempts = json.loads(run.stage("train").exit.read_text())["attempts"]
     start, end = parse_utc(attempts[0]["start"]), parse_utc(attempts[-1]["end"])
     seal = read_seal(run)
     speed, gpu = seal.speed, next(iter(seal.gpus), "")
     lines = []
-    for second in range(1, int((end - start).total_seconds() / speed)):
+    for second in range(1, int((end - start).total_seconds() / speed) + 2):
         value = busy(second)
         if value is not None:
             at = (start + timedelta(seconds=second * speed)).isoformat()
@@ -223,7 +223,7 @@ def busy_only(lab: Lab, name: str) -> RunDir:
     """The GPU was sampled only while it was busy."""
     run = small(lab, name)
     _busy_required(run)
-    gpu_samples(run, lambda second: 97.0 if second % 20 < 12 else None)
+    gpu_samples(run, lambda second: 97.0 if second % 8 < 3 else None)
     return run
 
 
