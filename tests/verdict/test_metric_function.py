@@ -278,7 +278,7 @@ def test_a_candidates_own_score_as_gain_is_caught(check):
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        ("def f(scores, labels): time.sleep(60)", "no answer within 2 s"),
+        ("def f(scores, labels): time.sleep(60)", "no answer within "),  # of what is left of two seconds
         ("import os\ndef f(scores, labels): os._exit(3)", "exit code 3"),
         ("import no_such_package\ndef f(scores, labels): return 0", "No module named 'no_such_package'"),
         ("def g(scores, labels): return 0", "has no 'f'; its functions: expected, dcg, ndcg, g"),
