@@ -39,13 +39,13 @@ class FusionSettings(Settings):
     learning_rate: float = 1e-4
     """AdamW's, at the beginning; the layers through which the search acts learn at ten times of it."""
     margin: float = 0.1
-    """Of the margin ranking loss."""
+    """Score by which a better item is to lead a worse one, in the margin ranking loss."""
     heads: int = 8
-    """Of the attention over the three tokens."""
+    """Heads of the attention over the three tokens; `width` must be a multiple of it."""
     width: int = 512
-    """Of a token."""
+    """Columns of a token."""
     hidden: int = 256
-    """Of the ranking head."""
+    """Columns of the ranking head's hidden layer."""
     queries_per_batch: int = 8
     """Queries, each with its whole pool, per optimiser step."""
     image_network: bool = True
@@ -110,7 +110,7 @@ class CandidateSettings(Settings):
     epochs: int = 12
     """Passes over the training pairs, at most."""
     learning_rate: float = 0.05
-    """Of the static encoder."""
+    """Learning rate of the static encoder, at the beginning."""
     batch: int = 256
     """Pairs per step, of the static encoder."""
     hard_negatives: bool = True
@@ -120,7 +120,7 @@ class CandidateSettings(Settings):
     text_encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
     """The transformer that is tuned."""
     transformer_learning_rate: float = 2e-5
-    """AdamW's, at its peak."""
+    """AdamW's, of the transformer, at the beginning."""
     transformer_batch: int = 64
     """Pairs per step, of the transformer."""
 

@@ -49,14 +49,24 @@ def json_schema(settings: SettingsOf) -> dict[str, object]:
     whole = Plan.model_json_schema(by_alias=True)
     definitions = whole["$defs"]
     definitions["Stage"]["allOf"] = [
-        {
-            "if": {"properties": {"command": {"contains": {"const": module}}}},
-            "then": {"properties": {"settings": {"$ref": f"#/$defs/{kind.__name__}"}}},
-        }
+        {"if": _runs(module), "then": {"properties": {"settings": {"$ref": f"#/$defs/{kind.__name__}"}}}}
         for module, kind in settings.items()
     ]
     definitions |= {kind.__name__: kind.model_json_schema() for kind in settings.values()}
     return {"$schema": DIALECT} | whole | {"title": "Nightshift plan"}
+
+
+def _runs(module: str) -> dict[str, object]:
+    """Return the schema of a stage that runs this module, as `Stage.module` reads it from the command.
+
+    `contains` is for editors that pass over `prefixItems`, which is newer.
+    """
+    begins = {
+        "prefixItems": [{}, {"const": "-m"}, {"const": module}],
+        "contains": {"const": module},
+        "minItems": 3,
+    }
+    return {"properties": {"command": begins}, "required": ["command"]}
 
 
 def markdown(settings: SettingsOf) -> str:
