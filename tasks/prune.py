@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from nightshift.checkpoint import remove_checkpoint
-from nightshift.rundir import RunDir
+from nightshift.rundir import MEMBERS, RunDir
 from tasks.handoff import read_handoff
 from tasks.launch import nightwatch_alive
 from tasks.storage import folder_bytes
@@ -33,9 +33,7 @@ def _prune(run: RunDir, dry_run: bool) -> int:
             freed += folder_bytes(path)
             if not dry_run:
                 shutil.rmtree(path, ignore_errors=True)
-    for folder in sorted(
-        run.path.glob("stages/*/members")
-    ):  # of a stage that was ended before it could tidy up
+    for folder in sorted(run.path.glob(f"stages/*/{MEMBERS}")):  # its stage was ended before it could tidy up
         freed += folder_bytes(folder)
         if not dry_run:
             shutil.rmtree(folder, ignore_errors=True)
