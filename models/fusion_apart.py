@@ -19,7 +19,7 @@ from models.fusion_encoders import STATE as PICTURES
 from models.fusion_pools import Pools
 from models.fusion_training import Training
 from models.settings import FusionSettings
-from models.stage_best import best_by_design
+from models.stage_best import Key, best_by_design, key_of
 from models.team import Team
 from nightshift.checkpoint import newest_whole, read_state, remove_checkpoint, whole_checkpoints
 from nightshift.instant import boottime_s
@@ -31,8 +31,6 @@ ENCODERS = "encoders"
 """Beside the members' folders."""
 SILENT_S, WAITING_S = 300.0, 60.0
 """Real seconds without a sign of life: of one that trains (it evaluates and saves, too), of the leader that waits."""
-Key = tuple[str, int]
-"""Design and seed: what names one training of a stage."""
 
 
 class Ground(NamedTuple):
@@ -189,12 +187,12 @@ def attend(team: Team, run: TrainerRun) -> str:
     train, val = _moved(ground.train, run.device), _moved(ground.val, run.device)
     encoders = Encoders.load(ground.encoders, run.device, run.inputs.get("cache"))
     newest = newest_whole(folder.checkpoints)
-    team.gathered(Present(os.getpid(), _key_of(newest) if newest else None))
+    team.gathered(Present(os.getpid(), key_of(read_state(newest)) if newest else None))
     while isinstance(jobs := team.tell(None), dict):
         job, began_s, whole = jobs.get(team.rank), boottime_s(), False
         if job:
             for path in whole_checkpoints(folder.checkpoints):
-                if _key_of(path) != job.key:
+                if key_of(read_state(path)) != job.key:
                     remove_checkpoint(path)
             training = Training(
                 mine, job.settings, encoders, train, val, job.design, job.seed,
@@ -215,8 +213,3 @@ def _bytes_of(path: Path) -> int:
 
 def _moved(pools: Pools, device: str) -> Pools:
     return replace(pools.on(device), queries=pools.queries)
-
-
-def _key_of(checkpoint: Path) -> Key:
-    state = read_state(checkpoint)
-    return str(state["design"]), int(str(state["seed"]))

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from models.encoders import Encoders
-from models.fusion_apart import Grown, Job, Key, Others, rounds, shared_out
+from models.fusion_apart import Grown, Job, Others, rounds, shared_out
 from models.fusion_designs import BOTH, FUSION, LATE, LONGER, TIMES_LONGER, Board
 from models.fusion_drops import permutation_drops
 from models.fusion_pools import Pools, pool_ndcg
 from models.fusion_sum import FusionSum, Network, load_network, load_single, save_model
 from models.fusion_training import OPTIMIZER, SAVE_RESERVE_S, Training
 from models.settings import FusionSettings
-from models.stage_best import best_by_design
+from models.stage_best import Key, best_by_design, key_of
 from models.team import Team
 from nightshift.checkpoint import read_state, remove_checkpoint, whole_checkpoints
 from nightshift.instant import boottime_s
@@ -51,9 +51,7 @@ class Stage:
         while True:
             self._know_drops()
             plan = [(d.name, s) for d, s in self.board.plan() if d.name in self._designs]
-            pending: list[Key] = [
-                (name, seed) for name, seed in plan if seed not in self.board.scores.get(name, {})
-            ]
+            pending = [one for one in plan if not self._scored(one)]
             resume = self.run.resume if under_way in pending else None
             fits = (
                 pending if len(pending) == len(plan) else [one for one in pending if self._room_for(one[0])]
@@ -143,8 +141,7 @@ class Stage:
     def _under_way(self) -> Key | None:
         if self.run.resume is None or not (self.run.resume / OPTIMIZER).exists():
             return None  # nothing, the pictures' network, or what was not trained here
-        state = read_state(self.run.resume)
-        return str(state["design"]), int(str(state["seed"]))
+        return key_of(read_state(self.run.resume))
 
     def _room_for(self, name: str) -> bool:
         took_s = self.board.took_s
@@ -172,13 +169,9 @@ class Stage:
 
         What is told of progress is this process's own part: one training of every round.
         """
-        began_s, ranks, first = (
-            boottime_s(),
-            self.others.team.size if self.others else 1,
-            not self.board.scores,
-        )
+        began_s, ranks = boottime_s(), self.others.team.size if self.others else 1
         one = len(self.train.queries) * self.settings.epochs
-        number = rounds(plan, ranks, True) - rounds(pending, ranks, first)
+        number = rounds(plan, ranks, True) - rounds(pending, ranks, not self.board.scores)
         of = rounds([key for key in plan if key[0] != LONGER], ranks, True)
         training = Training(
             self.run, self._settings(name), self.encoders, self.train, self.val, self.board.design(name), seed,
@@ -214,6 +207,5 @@ class Stage:
 
     def _forget(self, name: str, seed: int) -> None:
         for path in whole_checkpoints(self.run.folder.checkpoints):
-            state = read_state(path)
-            if (state.get("design"), state.get("seed")) == (name, seed):
+            if key_of(read_state(path)) == (name, seed):
                 remove_checkpoint(path)

@@ -9,6 +9,8 @@ from nightshift.checkpoint import read_state, remove_checkpoint, step_of, whole_
 from nightshift.rundir import StageDir
 from nightshift.states import NightError
 
+Key = tuple[str, int]
+"""Design and seed: what names one training of a stage."""
 KEEP = 3
 """Newest checkpoints that stay, beside the best of each design and seed."""
 CHOICE = "choice.json"
@@ -30,15 +32,20 @@ def write_choice(out: Path, document: Mapping[str, object]) -> None:
     write_atomically(out / CHOICE, json.dumps({"nonce": nonce, **document}, indent=1))
 
 
-def best_by_design(checkpoints: Iterable[Path]) -> dict[tuple[str, int], Path]:
+def key_of(state: Mapping[str, object]) -> Key:
+    """Return the design and the seed of a checkpoint with this state; of one that holds no ranker, ("", 0)."""
+    return str(state.get("design", "")), int(str(state.get("seed", 0)))
+
+
+def best_by_design(checkpoints: Iterable[Path]) -> dict[Key, Path]:
     """Return per (design, seed) the checkpoint that validated best, the earliest of equals."""
-    best: dict[tuple[str, int], tuple[float, Path]] = {}
+    best: dict[Key, tuple[float, Path]] = {}
     for path in checkpoints:
         state = read_state(path)
         score = state.get("selection_score")
         if not isinstance(score, int | float):
             continue
-        key = (str(state.get("design", "")), int(str(state.get("seed", 0))))
+        key = key_of(state)
         if key not in best or score > best[key][0]:
             best[key] = (float(score), path)
     return {key: path for key, (_, path) in best.items()}
