@@ -8,7 +8,6 @@ import threading
 import types
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from models import data_sync
@@ -18,15 +17,6 @@ from models.dataset import DataError
 from tests.models.test_data_sync import WHERE, git
 from tests.tasks.small_night import make_data
 from verdict.sealed_files import changed_files, seal_data
-
-
-@pytest.fixture
-def bucket(tmp_path):
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    for path in make_data(tmp_path / "source").iterdir():
-        system.pipe_file(f"/bucket/data/{path.name}", path.read_bytes())
-    return system
 
 
 @pytest.fixture

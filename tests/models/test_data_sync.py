@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import threading
 
-import fsspec
 import pytest
 
 from models.data import check_source
@@ -20,13 +19,9 @@ WHERE = "memory://bucket/data"
 
 
 @pytest.fixture
-def bucket(tmp_path):
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    for path in make_data(tmp_path / "source").iterdir():
-        system.pipe_file(f"/bucket/data/{path.name}", path.read_bytes())
-    system.pipe_file("/bucket/data/images/a.png", b"picture")
-    return system
+def bucket(bucket):
+    bucket.pipe_file("/bucket/data/images/a.png", b"picture")
+    return bucket
 
 
 @pytest.fixture
